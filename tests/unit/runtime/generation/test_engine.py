@@ -18,7 +18,7 @@ from modelservice_runtime.generation import engine
 from modelservice_runtime.generation.engine import Active
 from modelservice_runtime.generation.values import Finish, TokenEvent, TokenLogprob
 
-PLACES = 48
+PLACES = 64  # for the longest prompt that is tried, 50, and its 12 tokens
 TURNS = ([], ["decode"], ["prefill"], ["decode", "prefill"])
 # Few tokens and few owners, so that many prompts begin alike.
 prompts = st.lists(st.integers(0, 1), min_size=1, max_size=30)
