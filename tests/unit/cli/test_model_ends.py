@@ -39,7 +39,7 @@ def test_step_that_is_asked_to_end_takes_its_children_along() -> None:
         assert process.stdout is not None
         child = int(process.stdout.readline())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 128 + signal.SIGTERM
+        assert process.wait(120) == 128 + signal.SIGTERM
     deadline = time.monotonic() + 120
     while is_alive(child):
         assert time.monotonic() < deadline

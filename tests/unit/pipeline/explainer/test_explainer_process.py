@@ -36,7 +36,7 @@ def test_the_process_answers_on_both_families_and_ends_by_a_signal(server: Serve
             with urllib.request.urlopen(request, timeout=60) as answer:
                 assert json.load(answer)["explanations"][0]["method"] == "lime"
             process.send_signal(signal.SIGTERM)
-            assert process.wait(60) == 0
+            assert process.wait(120) == 0
         finally:
             process.kill()
 

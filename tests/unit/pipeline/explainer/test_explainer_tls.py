@@ -60,7 +60,7 @@ def test_the_process_speaks_tls_on_both_sides(files: Files, model_files: dict[st
                 assert status == 200, answer
                 assert answer["explanations"][0]["method"] == "lime"
                 process.send_signal(signal.SIGTERM)
-                assert process.wait(60) == 0
+                assert process.wait(120) == 0
             finally:
                 process.kill()
 

@@ -100,7 +100,7 @@ def test_write_with_a_reader_keeps_every_line_and_their_order(ends: tuple[int, i
     for number in range(5_000):
         stream.write(line(number))
     stream.write("end\n")
-    stream.drain(30)
+    stream.drain(120)
     thread.join(120)
     assert found == [line(number)[:-1] for number in range(5_000)] + ["end"]
 
@@ -128,7 +128,7 @@ def test_write_to_a_reader_that_has_gone_is_no_error() -> None:
     os.close(reader)
     for number in range(LINES):
         stream.write(line(number))
-    stream.drain(30)
+    stream.drain(120)
     os.close(writer)
 
 
@@ -161,7 +161,7 @@ def test_a_process_whose_log_nobody_reads_runs_to_its_end() -> None:
         os.close(writer)
         assert process.stdout is not None
         assert process.stdout.read() == b"through\n"
-        assert process.wait(60) == 0
+        assert process.wait(120) == 0
     os.close(reader)
 
 
@@ -186,7 +186,7 @@ def test_a_process_with_children_whose_log_nobody_reads_runs_to_its_end() -> Non
     ) as process:
         os.close(writer)
         try:
-            assert process.communicate(timeout=60)[0] == b"through\n"
+            assert process.communicate(timeout=120)[0] == b"through\n"
         finally:
             process.kill()
     os.close(reader)
@@ -195,7 +195,7 @@ def test_a_process_with_children_whose_log_nobody_reads_runs_to_its_end() -> Non
 def test_the_flag_of_a_pipe_that_others_share_is_left_alone() -> None:
     reader, writer = os.pipe()
     with subprocess.Popen([sys.executable, "-c", PROGRAM], stderr=writer, stdout=subprocess.PIPE) as process:
-        process.communicate(timeout=60)
+        process.communicate(timeout=120)
     assert os.get_blocking(writer)
     os.close(reader)
     os.close(writer)
