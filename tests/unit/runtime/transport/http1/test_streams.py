@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tests.unit.runtime.server_thread import read_answer, read_until_closed
 from tests.unit.runtime.transport.http1.stream_server import PATIENCE_SECONDS, StreamServer
+from tests.unit.runtime.transport.http2.grpc_server_thread import wait_until
 
 from modelservice_runtime.transport.http import HttpLimits
 
@@ -199,7 +200,7 @@ def test_a_slow_reader_pauses_its_producer_alone(server: StreamServer) -> None:
         assert producer.next() == "resume"
         producer.end()
         assert read_exactly(slow, 5) == b"0\r\n\r\n"
-    assert server.server.buffered_bytes == 0
+    wait_until(lambda: server.server.buffered_bytes == 0)
 
 
 def test_who_reads_nothing_at_all_is_cut_off() -> None:
@@ -210,7 +211,7 @@ def test_who_reads_nothing_at_all_is_cut_off() -> None:
             while producer.heard.empty():
                 producer.write(LARGE)
             assert server.left.get(timeout=PATIENCE_SECONDS) == b"/stream"
-        assert server.server.buffered_bytes == 0
+        wait_until(lambda: server.server.buffered_bytes == 0)
 
 
 @pytest.mark.parametrize("how", ["fault", "abort"])
