@@ -18,6 +18,7 @@ from tests.support.ports import free_port
 from tests.support.serve_command import COMMAND, serving
 from tests.support.tiny_models import make_word_finder
 from tests.unit.runtime.certificates import Authority, Pair
+from tests.unit.runtime.protocols.openai.test_vectors import save_encoder
 
 EXAMPLE = Path(__file__).parents[2] / "examples/15-clients"
 PROGRAMS = {
@@ -114,8 +115,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def plain(model: Path) -> Iterator[str]:
-    with serving("--model", f"spam={model}") as (_, port):
+def plain(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    encoder = save_encoder(tmp_path_factory.mktemp("encoder") / "encoder.onnx")
+    with serving("--model", f"spam={model}", "--model", f"encoder={encoder}") as (_, port):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -177,6 +179,9 @@ def test_refusals_are_told_in_the_words_of_the_server(
     assert (unknown.returncode, unknown.stdout) == (1, "")
     assert "404" in unknown.stderr
     assert "model 'other' is unknown" in unknown.stderr
+    vectors = run("--url", plain, "--model", "encoder", "text")
+    assert vectors.returncode == 1
+    assert "2 outputs are requested; the model has 1" in vectors.stderr
     wrong = run(*secured.options(language), "text", key="wrong")
     assert wrong.returncode == 1
     assert "401" in wrong.stderr

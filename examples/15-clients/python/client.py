@@ -53,7 +53,8 @@ class Client:
     def classify(self, texts: list[str]) -> list[tuple[str, float]]:
         """Label and probability of each text."""
         tensor = {"name": "text", "datatype": "BYTES", "shape": [len(texts)], "data": texts}
-        answer = self._request("POST", "/infer", {"inputs": [tensor]})
+        wanted = [{"name": "label"}, {"name": "probability"}]
+        answer = self._request("POST", "/infer", {"inputs": [tensor], "outputs": wanted})
         outputs = {output["name"]: output["data"] for output in answer["outputs"]}
         return list(zip(outputs["label"], outputs["probability"], strict=True))
 
