@@ -54,7 +54,7 @@ def talk(
         except CommandError as error:
             if not sys.stdin.isatty():
                 raise
-            print(f"modelservice: {error}", file=sys.stderr)
+            print(printable(f"modelservice: {error}"), file=sys.stderr)
         print(file=out, flush=True)
         messages = [*asked, {"role": "assistant", "content": answer}] if answer else messages
 

@@ -200,13 +200,13 @@ def test_a_failure_ends_no_talk_of_somebody_who_types(monkeypatch, capsys):
 
     monkeypatch.setattr("sys.stdin", Typed())
     monkeypatch.setattr("builtins.input", type_line)
-    broken = b'data: {"error": {"message": "too long"}}\n\n'
+    broken = b'data: {"error": {"message": "too long\\u001b[2J"}}\n\n'
     played = Played(stream("Hi"), broken, stream("Ho"))
     with played.served() as url:
         assert run(["chat", url]) == 0
 
     told = capsys.readouterr()
-    assert told.err == "modelservice: the answer ends: too long\n"
+    assert told.err == "modelservice: the answer ends: too long\\x1b[2J\n"
     assert told.out.endswith("Hi\n\nHo\n")
     assert [one["content"] for one in played.asked[2]["messages"]] == ["a", "Hi", "c"]
 
