@@ -14,7 +14,8 @@ _OWNER = "modelservice"
 
 def read_model_name(fields: Fields) -> str:
     """The model that a body names. Raises FieldError."""
-    fields.required("model")
+    if not fields.has("model"):
+        raise FieldError("'model' is missing; GET /v1/models lists those that there are", "model")
     return fields.text("model") or ""
 
 

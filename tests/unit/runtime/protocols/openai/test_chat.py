@@ -427,6 +427,7 @@ def test_what_cannot_be_done_is_refused_by_name(played: Played, fields: dict[str
     ("fields", "sentence"),
     [
         ({"messages": [{"role": "user"}]}, "'messages[0].content' is missing; it must be a string"),
+        ({"model": None}, "'model' is missing; GET /v1/models lists those that there are"),
         ({"tools": [{"name": "a"}]}, "'tools[0].type' is missing; it must be 'function'"),
         ({"temperature": True}, "'temperature' is true; it must be a number"),
         ({"stop": {}}, "'stop' is an empty object; it must be"),
