@@ -181,13 +181,16 @@ class TextLane:
         """See `GenerationLane.tokens_in_flight`."""
         return self._counting.tokens_in_flight
 
-    def submit(self, asked: Sequence[tuple[GenerationRequest, Sink]]) -> list[LaneGeneration]:
+    def submit(
+        self, asked: Sequence[tuple[GenerationRequest, Sink]], came_at: float | None = None
+    ) -> list[LaneGeneration]:
         """See `GenerationLane.submit`."""
+        since = time.perf_counter() if came_at is None else came_at
         requests = [request for request, _ in asked]
         weights = queued_tokens(requests, keeps_prefixes=self._keeps_prefixes)
         for prompt in {id(one.prompt): one.prompt for one in requests}.values():
             check_tokens(prompt, self._vocabulary.size, "prompt")
-        made = [self._make(*one, tokens) for one, tokens in zip(asked, weights, strict=True)]
+        made = [self._make(*one, tokens, since) for one, tokens in zip(asked, weights, strict=True)]
         with self._changed:
             self._queue.enter(requests[0].owner, weights)
             self._waiting.update(made)
@@ -199,13 +202,13 @@ class TextLane:
             self._counting.note_submitted(generation)
         return made
 
-    def _make(self, request: GenerationRequest, sink: Sink, tokens: int) -> LaneGeneration:
+    def _make(self, request: GenerationRequest, sink: Sink, tokens: int, since: float) -> LaneGeneration:
         self._check(request)
         vocabulary = self._vocabulary
         ends = frozenset() if request.ignore_eos else vocabulary.eos_ids
         sampling = SamplingRow(request, vocabulary.size, ends)
         row = TextRow(request, sampling, vocabulary.begin_text(request), vocabulary.eos_ids)
-        ask = Ask(request.owner, request.priority, len(request.prompt), time.perf_counter())
+        ask = Ask(request.owner, request.priority, len(request.prompt), since)
         return LaneGeneration(row, ask, queued_tokens=tokens, lane=self, sink=sink)
 
     def tell(self, generation: LaneGeneration) -> None:

@@ -271,9 +271,12 @@ class GenerationLane(Protocol):
     def statistics(self) -> GenerationStatistics:
         """What it counts; the lane writes it."""
 
-    def submit(self, asked: Sequence[tuple[GenerationRequest, Sink]]) -> Sequence[Generation]:
+    def submit(
+        self, asked: Sequence[tuple[GenerationRequest, Sink]], came_at: float | None = None
+    ) -> Sequence[Generation]:
         """Begin the texts of one owner's request as soon as there is room: all of them, or none.
 
+        Times are told from `came_at` on, by the performance counter; None is now.
         Texts of one prompt share the object. Raises InvalidRequestError (one cannot fit), OverloadedError
         (too many prompt tokens wait).
         """

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -556,6 +557,19 @@ async def test_a_prompt_that_is_only_scored_is_counted_and_reads_what_is_known(
 
     assert told == [[], list(prompt)]
     assert (lane.statistics.prompt_tokens, lane.statistics.generation_tokens) == (80, 0)
+    await _close(lane)
+
+
+async def test_times_are_counted_from_when_a_request_came(decoder: Decoder, tiny_chat: Path) -> None:
+    lane, heard = _lane(decoder, tiny_chat), Heard()
+    lane.submit([(_request([1], 4, ignore_eos=True), heard)], time.perf_counter() - 1000)
+    await heard.end()
+    counts = lane.statistics
+
+    assert counts.queue_seconds.sum > 1000
+    assert counts.first_token_seconds.sum > 1000
+    assert counts.request_seconds.sum > 1000
+    assert counts.prefill_seconds.sum < 1000
     await _close(lane)
 
 

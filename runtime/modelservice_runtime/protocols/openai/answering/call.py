@@ -141,8 +141,10 @@ class TextCall:
             return
         self._open = len(texts)
         self._choices = [Choice(index, text) for index, text in enumerate(texts)]
+        asked = [(one.text.request, partial(self._on_event, one)) for one in self._choices]
         try:
-            begun = lane.submit([(one.text.request, partial(self._on_event, one)) for one in self._choices])
+            # From when it came: clients also wait while their prompts are made.
+            begun = lane.submit(asked, self._request.received_ns / 1e9)
         except ServingError as error:
             self.fail(error)
             return

@@ -1,6 +1,7 @@
 """A text model and a lane by their contracts, whose texts a test says beforehand or piece by piece."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,9 +52,11 @@ class PlayedText:
         self.knows_calls = True
         self.token_length = 1
         self.characters_read = 0
+        self.read_at = 0.0
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         self.characters_read += len(text)
+        self.read_at = time.perf_counter()
         return [*([0] if add_special_tokens else []), *map(ord, text[:: self.token_length])]
 
     def decode(self, tokens: list[int]) -> str:
@@ -166,13 +169,17 @@ class PlayedLane:
         self.running = self.waiting = self.tokens_in_flight = 0
         self.adapters_in_use = (frozenset[str](), frozenset[str]())
         self.begun: list[PlayedGeneration] = []
+        self.came_at: list[float | None] = []
         self.script: Script | None = echo
         self.refusal: ServingError | None = None
         self.room = 1_000_000
 
-    def submit(self, asked: Sequence[tuple[GenerationRequest, Sink]]) -> list[PlayedGeneration]:
+    def submit(
+        self, asked: Sequence[tuple[GenerationRequest, Sink]], came_at: float | None = None
+    ) -> list[PlayedGeneration]:
         if self.refusal is not None and len(self.begun) + len(asked) > self.room:
             raise self.refusal
+        self.came_at.append(came_at)
         generations = [PlayedGeneration(*one) for one in asked]
         self.begun += generations
         for generation in generations if self.script is not None else ():

@@ -61,6 +61,16 @@ def test_a_whole_answer(played: Played, client: openai.OpenAI) -> None:
     }  # fmt: skip
 
 
+def test_times_are_told_from_when_the_request_came_before_its_prompt_was_made(
+    played: Played, client: openai.OpenAI
+) -> None:
+    asked_at = time.perf_counter()
+    ask(client)
+    (came_at,) = played.lane.came_at
+    assert came_at is not None
+    assert asked_at < came_at < played.text.read_at
+
+
 def test_a_streamed_answer(played: Played, client: openai.OpenAI) -> None:
     chunks = list(ask(client, stream=True))
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Grüße, 世界 👋"
