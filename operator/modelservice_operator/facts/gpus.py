@@ -7,6 +7,7 @@ Sources: NVIDIA's gpu-feature-discovery (`internal/lm` of k8s-device-plugin), AM
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 
@@ -55,6 +56,9 @@ SHARING_LABEL = "nvidia.com/gpu.sharing-strategy"
 SHARING_STRATEGIES = {"TimeSlicing": "time-slicing", "MPS": "mps"}
 """By their names here, the label's values; where nothing is shared it says none."""
 MIG_PREFIX = "nvidia.com/mig-"
+MIG_PROFILE = r"[1-7]g\.[1-9][0-9]{0,2}gb(\+me|\+me\.all|\+gfx|-me)?"
+"""As nvidia-smi names them: with or without the media engines, with the graphics engine (NVIDIA's MIG User
+Guide, "Supported MIG Profiles")."""
 
 MEMORY_RESOURCES = (DEFAULT_RESOURCE, f"{DEFAULT_RESOURCE}{SHARED_SUFFIX}", "amd.com/gpu")
 """The resources whose devices have as much memory as the node's label says: whole GPUs."""
@@ -79,3 +83,10 @@ def vendor_of_class(device_class: str) -> Vendor | None:
 def mig_resource(profile: str) -> str:
     """Return the resource of a MIG profile: `1g.10gb+me` is `nvidia.com/mig-1g.10gb.me`."""
     return f"{MIG_PREFIX}{profile.replace('+', '.')}"
+
+
+def mig_profile(resource: str) -> str | None:
+    """Return the MIG profile of a resource; None for any other, such as a slice that is shared."""
+    profile = re.sub(r"gb\.", "gb+", resource.removeprefix(MIG_PREFIX), count=1)
+    is_slice = resource.startswith(MIG_PREFIX) and re.fullmatch(MIG_PROFILE, profile)
+    return profile if is_slice else None

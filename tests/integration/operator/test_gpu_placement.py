@@ -82,7 +82,7 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "no-slice": (
         {"gpu": {"count": 1, "migProfile": "3g.40gb"}},
-        "without nvidia.com/mig-3g.40gb. Nearest: spec.gpu.resource: nvidia.com/gpu fits 64 nodes",
+        "Nearest: spec.gpu.resource: nvidia.com/gpu in place of the MIG profile fits 64 nodes",
     ),
     "no-zone": (
         {"gpu": {"count": 1, "resource": "amd.com/gpu"}, "scheduling": {"nodeSelector": {"zone": "z"}}},

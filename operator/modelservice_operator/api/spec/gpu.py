@@ -18,6 +18,7 @@ from modelservice_operator.api.types.rules import Rule, must_match, must_not_con
 from modelservice_operator.facts.gpus import (
     DEFAULT_RESOURCE,
     MEMORY_RESOURCES,
+    MIG_PROFILE,
     NVIDIA,
     Vendor,
     domain_of,
@@ -125,8 +126,7 @@ class GpuSpec(ApiModel):
             str,
             Field(max_length=16),
             must_match(
-                r"[1-7]g\.[1-9][0-9]{0,2}gb(\+me)?",
-                "expected a profile such as 1g.10gb, as nvidia-smi names it",
+                MIG_PROFILE, "expected a profile such as 1g.10gb or 1g.24gb+gfx, as nvidia-smi names it"
             ),
         ]
         | None

@@ -20,7 +20,7 @@ from modelservice_operator.explain.placement.needs import (
     split_affinity,
     untolerated,
 )
-from modelservice_operator.facts.gpus import AMD, MIG_PREFIX, NVIDIA, VENDORS, domain_of
+from modelservice_operator.facts.gpus import AMD, NVIDIA, VENDORS, domain_of, mig_profile
 from modelservice_operator.facts.text.quantity import canonical_quantity
 
 if TYPE_CHECKING:
@@ -92,9 +92,11 @@ def _other_resource(need: Need, pod: PodSpec, nodes: Sequence[Node]) -> Change |
         return None
     # Of the same vendor rather than of another, then what most nodes have.
     name = max(offered, key=lambda one: (domain_of(one) == domain_of(need.key), offered[one], one))
-    is_slice = name.startswith(MIG_PREFIX)
-    text = f"spec.gpu.{'migProfile' if is_slice else 'resource'}: {name.removeprefix(MIG_PREFIX)}"
-    return Change(text, _with_amount(pod, need.key, name, need.wanted))
+    profile = mig_profile(name)
+    text = f"spec.gpu.migProfile: {profile}" if profile else f"spec.gpu.resource: {name}"
+    # A profile counts for more than the resource that stands beside it.
+    replaced = " in place of the MIG profile" if not profile and mig_profile(need.key) else ""
+    return Change(text + replaced, _with_amount(pod, need.key, name, need.wanted))
 
 
 def _memory(need: Need, pod: PodSpec, nodes: Sequence[Node]) -> Change | None:

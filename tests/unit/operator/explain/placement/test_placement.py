@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,9 @@ from modelservice_operator.decide.resources.pod.template import PodInputs, build
 from modelservice_operator.decide.revision import RecordedRuntime
 from modelservice_operator.explain.placement import explain_placement
 from modelservice_operator.facts.nodes import Node, Taint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RUNTIME = RecordedRuntime(
     name="onnx", image="r:1", gpu_image="r:1-gpu", gpu_images={"amd.com": "r:a", "gpu.intel.com": "r:i"}
@@ -72,7 +75,8 @@ CLUSTER = [
             {"gpu": {"count": 1, "migProfile": "1g.10gb"}},
             (
                 "None of 300 nodes fits: 300 without nvidia.com/mig-1g.10gb. Nearest: spec.gpu.resource: "
-                "nvidia.com/gpu fits 44 nodes, 8 more with a toleration of dedicated=ml:NoSchedule."
+                "nvidia.com/gpu in place of the MIG profile fits 44 nodes, "
+                "8 more with a toleration of dedicated=ml:NoSchedule."
             ),
         ),
         (
@@ -181,7 +185,15 @@ LABELS = st.fixed_dictionaries(
         "zone": st.sampled_from(["a", "b"]),
     },
 )
-RESOURCES = ["nvidia.com/gpu", "nvidia.com/mig-1g.10gb", "amd.com/gpu", "gpu.intel.com/xe"]
+RESOURCES = [
+    "nvidia.com/gpu",
+    "nvidia.com/mig-1g.10gb",
+    "nvidia.com/mig-1g.10gb.me",
+    "nvidia.com/mig-1g.24gb.gfx",
+    "nvidia.com/mig-1g.10gb.shared",
+    "amd.com/gpu",
+    "gpu.intel.com/xe",
+]
 NODES = st.builds(
     Node,
     name=st.just("n"),
@@ -236,6 +248,14 @@ PODS = st.builds(
 )
 
 
+def assert_taken(changes: Sequence[str]) -> None:
+    """The API takes what is proposed of a GPU."""
+    for said in changes:
+        field, _, value = said.removeprefix("spec.gpu.").partition(": ")
+        if said.startswith("spec.gpu.") and field != "products":
+            make_pod(gpu={"count": 1, field: value.removesuffix(" in place of the MIG profile")})
+
+
 @given(PODS, st.lists(NODES, min_size=1, max_size=12))
 def test_explain_placement_tells_the_truth_about_any_nodes(pod: dict[str, Any], nodes: list[Node]) -> None:
     found = explain_placement(pod, nodes)
@@ -247,6 +267,7 @@ def test_explain_placement_tells_the_truth_about_any_nodes(pod: dict[str, Any], 
     if found.nearest is not None:
         assert found.nearest.nodes == sum(fits(dict(found.nearest.pod), node) for node in nodes) > 0
         assert len(set(found.nearest.changes)) == len(found.nearest.changes) > 0
+        assert_taken(found.nearest.changes)
     assert len(found.sentence) < 1000
 
 
