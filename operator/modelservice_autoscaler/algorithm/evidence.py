@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from modelservice_autoscaler.algorithm.decision import Look
     from modelservice_autoscaler.algorithm.signals import Usage, Window
-    from modelservice_autoscaler.algorithm.spec import AutoscalerSpec, Signal
+    from modelservice_autoscaler.algorithm.spec import AutoscalerSpec, Signal, Tolerance
     from modelservice_autoscaler.algorithm.state import State
 
 
@@ -46,8 +46,9 @@ def weigh(spec: AutoscalerSpec, look: Look, state: State) -> Evidence:
     pods = group_pods(state, look.pods, look.replicas)
     stable, last = (build_window(seconds, state, pods) for seconds in (STABLE_SECONDS, BURST_SECONDS))
     usages = [(signal, stable.measure(signal, last)) for signal in spec.signals]
-    asked = _ask(stable, usages, look.replicas)
-    recent = _ask(last, [(signal, last.measure(signal, last)) for signal in spec.signals], look.replicas)
+    asked = _ask(stable, usages, look.replicas, spec.tolerance)
+    latest = [(signal, last.measure(signal, last)) for signal in spec.signals]
+    recent = _ask(last, latest, look.replicas, spec.tolerance)
     burst = tuple(one for one in recent if kind_of(one.signal).bursts)
     return Evidence(
         readings=tuple(_reading(signal, usage) for signal, usage in usages),
@@ -67,11 +68,13 @@ def _agreed(asked: Asked, recent: tuple[Asked, ...], replicas: int) -> Asked:
     return asked._replace(replicas=max(now, replicas))
 
 
-def _ask(window: Window, usages: Iterable[tuple[Signal, Usage | None]], replicas: int) -> tuple[Asked, ...]:
+def _ask(
+    window: Window, usages: Iterable[tuple[Signal, Usage | None]], replicas: int, tolerance: Tolerance
+) -> tuple[Asked, ...]:
     asked = []
     for signal, usage in usages:
         if usage is not None:
-            proposed = propose_replicas(signal, usage, window.pods.unready, replicas)
+            proposed = propose_replicas(signal, usage, window.pods.unready, replicas, tolerance)
             if kind_of(signal).is_queue:
                 # That there is no queue does not say that pods have nothing to do.
                 proposed = max(proposed, min(window.busy_pods(), replicas))

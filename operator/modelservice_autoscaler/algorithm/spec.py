@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from modelservice_operator.facts.text.quantity import parse_quantity
 
@@ -24,6 +24,8 @@ SignalType = Literal[
 ]
 DOWN_STABILIZATION_SECONDS = 300.0
 """Kubernetes' default: longer than most starts of a model take, so that none goes in a short lull."""
+TOLERANCE = 0.1
+"""Kubernetes' default: a ratio this near to 1 changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,17 @@ class Rules:
     policies: tuple[Policy, ...]
     select: Literal["Max", "Min", "Disabled"] = "Max"
     stabilization_seconds: float = 0.0
+    tolerance: float = TOLERANCE
+    """How far from 1 a ratio may be and change nothing."""
     policies_are_default: bool = True
     """Whether nobody asked for these policies: then a burst may go further."""
+
+
+class Tolerance(NamedTuple):
+    """How far above and below 1 a ratio may be and change nothing."""
+
+    up: float = TOLERANCE
+    down: float = TOLERANCE
 
 
 DEFAULT_UP = Rules(policies=(Policy("Pods", 4, 15.0), Policy("Percent", 100, 15.0)))
@@ -82,6 +93,11 @@ class AutoscalerSpec:
     signals: tuple[Signal, ...]
     up: Rules = DEFAULT_UP
     down: Rules = DEFAULT_DOWN
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """The tolerance of both directions."""
+        return Tolerance(self.up.tolerance, self.down.tolerance)
 
 
 def build_spec(
@@ -127,5 +143,6 @@ def _build_rules(rules: ScalingRules | None, default: Rules) -> Rules:
         policies=policies or default.policies,
         select=rules.select_policy or default.select,
         stabilization_seconds=default.stabilization_seconds if window is None else float(window),
+        tolerance=default.tolerance if rules.tolerance is None else float(parse_quantity(rules.tolerance)),
         policies_are_default=not policies and rules.select_policy is None,
     )

@@ -119,6 +119,13 @@ TRACES = (
         (Stage(4, 4 * 8.8), Stage(5, 4 * 8.9), Stage(5, 5 * 7.2), Stage(4, 5 * 6.3)),
         down=AT_ONCE,
     ),
+    Trace(
+        "tolerance-of-each-direction",
+        4,
+        (Stage(4, 4 * 8.1), Stage(5, 4 * 8.3), Stage(5, 5 * 6.0), Stage(4, 5 * 5.5)),
+        up={"tolerance": "0.02"},
+        down={"tolerance": "0.3"} | AT_ONCE,
+    ),
     Trace("default-policies", 1, (Stage(1, 8.0), Stage(8, 64.0)), up=AS_BY_DEFAULT),
     Trace("most", 2, (Stage(5, 80.0),), up=AS_BY_DEFAULT, bounds=(1, 5)),
     Trace("least", 4, (Stage(4, 32.0), Stage(2, 0.0)), down=AT_ONCE, bounds=(2, 9)),

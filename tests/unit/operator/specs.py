@@ -72,6 +72,7 @@ SPECS: dict[str, dict[str, Any]] = {
                 "scaleDown": {
                     "stabilizationWindowSeconds": 60,
                     "policies": [{"type": "Pods", "value": 1, "periodSeconds": 30}],
+                    "tolerance": "0.05",
                 },
             },
         },

@@ -151,12 +151,13 @@ Labels = Annotated[
     dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=64), LABEL_KEYS, LABEL_VALUES
 ]
 
-_FRACTION = r"(\.[0-9]{1,9})?"
+# A dot in brackets is shorter than one behind backslashes, which YAML, JSON and CEL would write out.
+_FRACTION = r"([.][0-9]{1,9})?"
 # Less than Kubernetes takes: no sign, and nothing from 1e21 on, which its canonical form gets wrong
 # (1000E is stored as 1 by v1.37.1).
 _QUANTITY = (
-    rf"([0-9]{{1,18}}{_FRACTION}|\.[0-9]{{1,9}})([KMGTPE]i|[numk]|[eE][+-]?[0-9]{{1,2}})?"
-    rf"|([0-9]{{1,6}}{_FRACTION}|\.[0-9]{{1,9}})[MGTP]"
+    rf"([0-9]{{1,18}}{_FRACTION}|[.][0-9]{{1,9}})([KMGTPE]i|[numk]|[eE][+-]?[0-9]{{1,2}})?"
+    rf"|([0-9]{{1,6}}{_FRACTION}|[.][0-9]{{1,9}})[MGTP]"
 )
 _QUANTITY_RULE = Rule(
     cel=f"string(self).matches({quote(f'^(?:{_QUANTITY})$')})",

@@ -12,6 +12,7 @@ from modelservice_operator.api.types.base import (
     ApiModel,
     LabelValue,
     ObjectName,
+    Quantity,
     between,
     limited,
     list_map,
@@ -229,6 +230,8 @@ class ScalingRules(ApiModel):
     """Which policy counts. Default: Max."""
     policies: Annotated[tuple[ScalingPolicy, ...], Field(max_length=16)] | None = None
     """The policies. Default: up 4 pods or 100 % in 15 s, down 100 % in 15 s."""
+    tolerance: Quantity | None = None
+    """By which part of its target a metric may be off and change nothing, such as 50m. Default: 100m."""
 
 
 class ScalingBehavior(ApiModel):

@@ -11,6 +11,7 @@ from modelservice_autoscaler.algorithm.spec import (
     Policy,
     Rules,
     Signal,
+    Tolerance,
     build_spec,
 )
 from modelservice_operator.api.spec.autoscaling import Autoscaling
@@ -74,11 +75,12 @@ def test_behavior_overrides_field_by_field() -> None:
     spec = build(
         behavior={
             "scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 30}]},
-            "scaleDown": {"stabilizationWindowSeconds": 0},
+            "scaleDown": {"stabilizationWindowSeconds": 0, "tolerance": "0.25"},
         }
     )
     assert spec.up == Rules((Policy("Pods", 1, 30),), policies_are_default=False)
-    assert spec.down == Rules(DEFAULT_DOWN.policies)
+    assert spec.down == Rules(DEFAULT_DOWN.policies, tolerance=0.25)
+    assert spec.tolerance == Tolerance(0.1, 0.25)
     chosen = build(behavior={"scaleUp": {"selectPolicy": "Min"}}).up
     assert (chosen.policies, chosen.select) == (DEFAULT_UP.policies, "Min")
     assert not chosen.policies_are_default
