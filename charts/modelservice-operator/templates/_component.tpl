@@ -62,7 +62,7 @@ annotations:
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with concat .root.Values.tolerations $own.tolerations }}
+{{- with concat .root.Values.tolerations $own.tolerations | uniq }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}

@@ -34,9 +34,9 @@
 {{- end -}}
 {{- end }}
 
-{{/* Of our own pods. */}}
+{{/* Of our own pods; the API server refuses a name that comes twice. */}}
 {{- define "modelservice-operator.imagePullSecrets" -}}
-{{- with concat (.Values.global.imagePullSecrets | default list) .Values.imagePullSecrets -}}
+{{- with concat (.Values.global.imagePullSecrets | default list) .Values.imagePullSecrets | uniq -}}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}

@@ -8,7 +8,7 @@ gpuImage: {{ include "modelservice-operator.image" (dict "root" . "image" .Value
 gpuImages:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with concat (.Values.global.imagePullSecrets | default list) .Values.defaultRuntime.imagePullSecrets }}
+{{- with concat (.Values.global.imagePullSecrets | default list) .Values.defaultRuntime.imagePullSecrets | uniq }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}

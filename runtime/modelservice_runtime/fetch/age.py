@@ -133,7 +133,7 @@ def decrypt(source: BinaryIO, sink: Sink, identities: Iterable[Identity], name: 
     except pyrage.DecryptError as error:
         raise decryption_failed(
             f"no key in the Secret of spec.model.decryption opens {name} ({error}); put the private key of "
-            "one that it was encrypted for into the Secret"
+            "one that it was encrypted for into the Secret, or store the file again where it was cut off"
         ) from error
     except OSError as error:
         if writer.failure is not None:

@@ -189,6 +189,24 @@ def test_registry_and_credentials_reach_the_model_servers_too(chart):
         assert pod_of(objects, component)["spec"]["imagePullSecrets"] == [{"name": "all"}, {"name": "ours"}]
 
 
+def test_a_secret_or_taint_that_all_pods_have_and_one_names_again_comes_once(chart):
+    """The API server refuses an apply in which a list of named things has a name twice."""
+    secrets, taints = [{"name": "mirror"}], [{"key": "system", "operator": "Exists"}]
+    values = {
+        "global": {"imagePullSecrets": secrets},
+        "imagePullSecrets": secrets,
+        "defaultRuntime": {"imagePullSecrets": secrets},
+        "tolerations": taints,
+        "activator": {"tolerations": taints},
+    }
+    objects = chart.render(values, apis=(MODEL_RUNTIME_API,), tests=True)
+    assert find_object(objects, "ModelRuntime", "onnx")["spec"]["imagePullSecrets"] == secrets
+    assert find_object(objects, "Pod", "modelservice-operator-test")["spec"]["imagePullSecrets"] == secrets
+    for component in COMPONENTS:
+        assert pod_of(objects, component)["spec"]["imagePullSecrets"] == secrets
+        assert pod_of(objects, component)["spec"]["tolerations"] == taints
+
+
 def test_priority_class_is_made_and_used_unless_another_is_named(chart):
     made = {"priorityClass": {"create": True, "name": "", "value": -5, "preemptionPolicy": "Never"}}
     objects = chart.render({**made, "activator": {"priorityClassName": "other"}})
@@ -259,6 +277,15 @@ def test_alerts_get_labels_and_can_be_left_out(filled):
     assert recorded == {"record": "modelservice:up", "expr": "sum(up)"}
     values["alerts"]["enabled"] = False
     assert "PrometheusRule" not in {one["kind"] for one in filled.render(values)}
+
+
+@pytest.mark.parametrize("monitoring", [True, False])
+def test_alert_that_is_left_out_by_a_misspelt_name_is_refused_with_the_names_there_are(filled, monitoring):
+    values = {"monitoring": {"enabled": monitoring}, "alerts": {"disabled": ["Slow", "Laet"]}}
+    with pytest.raises(
+        RefusedValuesError, match=r"alerts\.disabled: there is no alert Laet; .* Down, Late, Slow"
+    ):
+        filled.render(values)
 
 
 def test_alerts_of_the_chart_lead_to_runbooks_where_they_are(chart):

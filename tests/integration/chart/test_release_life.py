@@ -10,6 +10,7 @@ from hack.cluster.cluster import Cluster
 from tests.support.chart import CHART, NAMESPACE, RELEASE, ROOT, Chart
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/modelservices.modelservice.dev"
+RUNTIME = "defaultRuntime.install=true"
 INSTANCE = "app.kubernetes.io/instance"
 KINDS = (
     "deployments,services,serviceaccounts,roles,rolebindings,poddisruptionbudgets,networkpolicies,pods,"
@@ -85,6 +86,12 @@ def test_definitions_outlive_releases_and_pass_from_one_to_the_next(helm: Helm, 
         == ""
     )
 
+    # Somebody else brings the definitions and the runtime, but the operator would be a second one.
+    alone = ("--set", "crds.install=false,defaultRuntime.install=false")
+    refusal = helm.install("another", "helm-second", *alone)
+    assert "An operator in namespace helm-first already serves all namespaces" in refusal
+    assert leftovers(crds, "another") == ""
+
     helm.uninstall(RELEASE, "helm-first")
     assert leftovers(crds, RELEASE) == ""
     assert "invalid ownership metadata" in helm.install("another", "helm-second")
@@ -93,4 +100,14 @@ def test_definitions_outlive_releases_and_pass_from_one_to_the_next(helm: Helm, 
 
     helm.uninstall("another", "helm-second")
     assert leftovers(crds, "another") == ""
+
+    # Beside each other, as long as each has namespaces of its own.
+    for name, served in (("first", "helm-first"), ("second", "helm-second")):
+        only = ("--set", f"operator.watchNamespaces={{{served}}}")
+        assert helm.install(f"{RELEASE}-{name}", f"helm-{name}", *alone, *only, "--set", RUNTIME) == ""
+        refusal = helm.install("third", "helm-third", *alone, *only, "--set", RUNTIME)
+        assert f"An operator in namespace helm-{name} already serves namespace {served}" in refusal
+        assert helm.install(f"{RELEASE}-{name}", f"helm-{name}", *alone, *only, "--set", RUNTIME) == ""
+    for name in ("first", "second"):
+        helm.uninstall(f"{RELEASE}-{name}", f"helm-{name}")
     assert crds.api.get(DEFINITIONS)["metadata"]["uid"] == uid

@@ -123,6 +123,9 @@ def test_objects_of_the_schema_are_closed_unless_their_keys_are_the_users():
         (("monitoring", "interval"), "30"),
         (("priorityClass", "value"), 1_000_000_001),
         (("podDisruptionBudget", "maxUnavailable"), "half"),
+        # No node of theirs could be drained.
+        (("podDisruptionBudget", "maxUnavailable"), 0),
+        (("podDisruptionBudget", "maxUnavailable"), "0%"),
         (("modelServices", "networkPolicy"), {"from": [{"podSelectors": {}}]}),
         (("modelServices", "networkPolicy"), {"extraPorts": [0]}),
         (("global", "imageRegistry"), "https://registry.example.com"),
@@ -141,6 +144,7 @@ def test_bad_value_is_refused_at_its_place(path, value):
         (("image", "repository"), "registry.example.com:5000/team/operator"),
         (("resources", "limits"), {"cpu": 2, "memory": "1.5Gi"}),
         (("rollingUpdate", "maxSurge"), "25%"),
+        (("podDisruptionBudget", "maxUnavailable"), "50%"),
         (("commonLabels",), {"app.kubernetes.io/part-of": "platform", "team": "ml"}),
         (("tolerations",), [{"operator": "Exists"}, {"key": "a", "value": "b", "effect": "NoSchedule"}]),
         (("extraEnv",), [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]),
@@ -150,7 +154,7 @@ def test_bad_value_is_refused_at_its_place(path, value):
         ),
         (("monitoring", "enabled"), False),
         (("global",), {"imageRegistry": "", "parents": 1}),
-        (("alerts", "disabled"), ["ModelServiceDown"]),
+        (("alerts", "disabled"), ["ModelServiceOperatorDown"]),
     ],
 )
 def test_good_value_passes(path, value):

@@ -71,7 +71,7 @@ PIECES = [SEALED[at : at + PIECE_BYTES] for at in range(START, len(SEALED), PIEC
         (SEALED[:-1], "changed or cut off"),
         (SEALED[: START + PIECE_BYTES], "changed or cut off"),  # exactly between two pieces
         (SEALED[:START], "changed or cut off"),
-        (SEALED[: START - 17], "no key"),  # in the header
+        (SEALED[: START - 17], "no key.*or store the file again"),  # in the header
         (SEALED + b"x", "changed or cut off"),
         (SEALED[:START] + PIECES[1] + PIECES[0] + b"".join(PIECES[2:]), "changed or cut off"),
         (SEALED[:START] + b"".join(PIECES[1:]), "changed or cut off"),
