@@ -13,6 +13,7 @@ import msgspec
 
 from modelservice_operator.api import ExplainerSpec, parse_part
 from modelservice_operator.decide.resources.metadata import Owner, build_metadata, service_selector
+from modelservice_operator.decide.resources.network_policy import policy_port, to_dns
 from modelservice_operator.decide.resources.service import app_protocol
 from modelservice_operator.decide.revision import is_encrypted
 from modelservice_operator.facts import access_files, labels, names, ports
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from modelservice_operator.decide.revision import Revision
 
 _MODULE = "modelservice_pipeline.explainer"
-_DNS_PORT = 53
 _RESOURCES: dict[str, Any] = {
     "requests": {"cpu": "100m", "memory": "128Mi"},
     "limits": {"memory": "512Mi"},
@@ -208,11 +208,11 @@ def _service(owner: Owner, wanted: Explainer) -> dict[str, Any]:
 def _network_policy(
     owner: Owner, peers: Sequence[Mapping[str, Any]], components: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    ingress: dict[str, Any] = {"ports": [_port(ports.HTTP, "TCP")]}
+    ingress: dict[str, Any] = {"ports": [policy_port(ports.HTTP, "TCP")]}
     if peers:
         ingress["from"] = [{**peer} for peer in peers]
     model: dict[str, Any] = {"podSelector": {"matchLabels": service_selector(owner.name)}}
-    to_model = {"to": [model], "ports": [_port(ports.HTTP, "TCP")]}
+    to_model = {"to": [model], "ports": [policy_port(ports.HTTP, "TCP")]}
     to_components = [{"to": [{**peer} for peer in components]}] if components else []
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -222,14 +222,6 @@ def _network_policy(
             "podSelector": {"matchLabels": pod_labels(owner)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [ingress],
-            "egress": [
-                {"ports": [_port(_DNS_PORT, "UDP"), _port(_DNS_PORT, "TCP")]},
-                to_model,
-                *to_components,
-            ],
+            "egress": [to_dns(), to_model, *to_components],
         },
     }
-
-
-def _port(number: int, protocol: str) -> dict[str, Any]:
-    return {"port": number, "protocol": protocol}

@@ -15,7 +15,8 @@ from modelservice_operator.facts import labels, ports
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-_DNS_PORT = 53
+_DNS_PORTS = (53, 5353)
+"""What a policy sees is the port of the pods behind the Service: that of OpenShift's is the second one."""
 _INTERNET = (
     # Beside link-local ones: Azure, Alibaba Cloud and Oracle Cloud.
     {
@@ -50,8 +51,8 @@ def build_network_policy(
     downloads and traces (a policy is per pod), `identities` are the schemes of models that are fetched as a
     service account of the user's.
     """
-    extra = [_port(number, "TCP") for number in wanted.extra_ports or ()]
-    egress: list[dict[str, Any]] = [{"ports": [_port(_DNS_PORT, "UDP"), _port(_DNS_PORT, "TCP")]}]
+    extra = [policy_port(number, "TCP") for number in wanted.extra_ports or ()]
+    egress: list[dict[str, Any]] = [to_dns()]
     if extra:
         egress.append({"ports": extra})
     if reaches_out:
@@ -89,7 +90,7 @@ def build_evaluation_policy(
 def _ingress(
     wanted: NetworkPolicySpec, extra: list[dict[str, Any]], components: Iterable[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    served = [_port(number, "TCP") for number in (ports.HTTP, ports.GRPC, ports.METRICS)]
+    served = [policy_port(number, "TCP") for number in (ports.HTTP, ports.GRPC, ports.METRICS)]
     rule: dict[str, Any] = {"ports": [*served, *extra]}
     if wanted.peers:
         rule["from"] = peers_of(wanted, components)
@@ -103,9 +104,15 @@ def peers_of(wanted: NetworkPolicySpec, components: Iterable[Mapping[str, Any]])
     return [without_empty({**peer}) for peer in (*map(NetworkPeer.to_dict, wanted.peers), *components)]
 
 
+def to_dns() -> dict[str, Any]:
+    """Return the rule that lets pods ask for names."""
+    return {"ports": [policy_port(number, protocol) for number in _DNS_PORTS for protocol in ("UDP", "TCP")]}
+
+
 def _to_service(cidr: str, port: int) -> dict[str, Any]:
-    return {"to": [{"ipBlock": {"cidr": cidr}}], "ports": [_port(port, "TCP")]}
+    return {"to": [{"ipBlock": {"cidr": cidr}}], "ports": [policy_port(port, "TCP")]}
 
 
-def _port(number: int, protocol: str) -> dict[str, Any]:
+def policy_port(number: int, protocol: str) -> dict[str, Any]:
+    """Return a port of a rule."""
     return {"port": number, "protocol": protocol}
