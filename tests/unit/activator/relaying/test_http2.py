@@ -432,6 +432,7 @@ async def test_silent_connection_may_wait_with_its_first_request() -> None:
     ):
         await client.until(SettingsAcknowledged)
         await asyncio.sleep(1.5)
+        assert not rig.api.writes, "nobody has asked for anything"
         client.send(1, ask_grpc(), end=True)
         await eventually(lambda: rig.holder.room.requests == 1, "it is held")
 
