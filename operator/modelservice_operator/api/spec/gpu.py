@@ -125,9 +125,7 @@ class GpuSpec(ApiModel):
         Annotated[
             str,
             Field(max_length=16),
-            must_match(
-                MIG_PROFILE, "expected a profile such as 1g.10gb or 1g.24gb+gfx, as nvidia-smi names it"
-            ),
+            must_match(MIG_PROFILE, "expected a profile such as 1g.10gb, as nvidia-smi names it"),
         ]
         | None
     ) = None

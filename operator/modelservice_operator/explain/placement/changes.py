@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from modelservice_operator.decide.resources.pod.gpu_nodes import memory_requirements
+from modelservice_operator.decide.resources.pod.gpu_nodes import memory_requirements, resource_tolerations
 from modelservice_operator.explain.placement.needs import (
     CORDON,
     GPU_LABELS,
@@ -17,6 +18,7 @@ from modelservice_operator.explain.placement.needs import (
     Need,
     PodSpec,
     amount_of,
+    asks_device,
     split_affinity,
     untolerated,
 )
@@ -96,7 +98,9 @@ def _other_resource(need: Need, pod: PodSpec, nodes: Sequence[Node]) -> Change |
     text = f"spec.gpu.migProfile: {profile}" if profile else f"spec.gpu.resource: {name}"
     # A profile counts for more than the resource that stands beside it.
     replaced = " in place of the MIG profile" if not profile and mig_profile(need.key) else ""
-    return Change(text + replaced, _with_amount(pod, need.key, name, need.wanted))
+    tolerations = [*(pod.get("tolerations") or ()), *resource_tolerations(name)]
+    changed = {**_with_amount(pod, need.key, name, need.wanted), "tolerations": tolerations}
+    return Change(text + replaced, changed)
 
 
 def _memory(need: Need, pod: PodSpec, nodes: Sequence[Node]) -> Change | None:
@@ -110,8 +114,13 @@ def _memory(need: Need, pod: PodSpec, nodes: Sequence[Node]) -> Change | None:
 
 
 def _product(need: Need, pod: PodSpec, nodes: Sequence[Node]) -> Change:
+    """The one that is asked for, written in another way or shared; else the one of most nodes."""
+    if not asks_device(pod):
+        return _label(need, pod, nodes)
     found = Counter(node.labels[need.key] for node in nodes if need.key in node.labels)
-    product = max(found, key=lambda one: (found[one], one), default=None)
+    wanted = [_words(one) for one in need.wanted.split(", ")]
+    alike = [one for one in found if any(_words(one) <= words or words <= _words(one) for words in wanted)]
+    product = max(alike or found, key=lambda one: (found[one], one), default=None)
     if product is None:
         return Change("no spec.gpu.product", _without_label(pod, need.key))
     demand = {"key": need.key, "operator": "In", "values": [product]}
@@ -119,6 +128,10 @@ def _product(need: Need, pod: PodSpec, nodes: Sequence[Node]) -> Change:
         changed = {**pod, "nodeSelector": {**pod["nodeSelector"], need.key: product}}
         return Change(f"spec.gpu.product: {product}", changed)
     return Change(f"spec.gpu.products: [{product}]", _with_demands(pod, need.key, [demand]))
+
+
+def _words(product: str) -> frozenset[str]:
+    return frozenset(re.split("[-_.]", product.casefold()))
 
 
 def _sharing(need: Need, pod: PodSpec, nodes: Sequence[Node]) -> Change:  # noqa: ARG001  one signature for all

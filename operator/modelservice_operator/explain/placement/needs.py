@@ -6,6 +6,7 @@ other pods (free room, spreading, affinity to pods, volumes) is left to the sche
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
@@ -67,6 +68,11 @@ def requests_of(pod: PodSpec) -> dict[str, Decimal]:
             together[name] = max(together.get(name, Decimal(0)), amount)
     wanted = {name: amount for name, amount in together.items() if amount}
     return dict(sorted(wanted.items(), key=lambda one: (one[0] in _PLAIN, one[0])))
+
+
+def asks_device(pod: PodSpec) -> bool:
+    """Whether the pod is for nodes with devices, such as GPUs: by a resource or a claim."""
+    return any("/" in name for name in requests_of(pod)) or bool(pod.get("resourceClaims"))
 
 
 def _asked(container: Mapping[str, Any]) -> dict[str, Decimal]:
@@ -136,10 +142,11 @@ def _labelled(key: str, expressions: list[Mapping[str, Any]]) -> Need:
 
 
 def _wanted_memory(values: list[str]) -> str:
-    """What `gpu_nodes.memory_requirements` was asked for; its values are those just too small."""
+    """What `gpu_nodes.memory_requirements` was asked for, rounded up; its values are those just too small."""
     numbers = [int(one.removesuffix("G")) + 1 for one in values if one.removesuffix("G").isdecimal()]
     gibibytes = any(one.endswith("G") for one in values) or not numbers
-    return f"{max(numbers, default=1) / (1 if gibibytes else 1024):.3g}Gi"
+    tenths = math.ceil(10 * max(numbers, default=1) / (1 if gibibytes else 1024))
+    return f"{tenths / 10:g}Gi"
 
 
 def _equal(key: str, value: str) -> Need:

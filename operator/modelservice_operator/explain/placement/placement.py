@@ -22,7 +22,7 @@ from modelservice_operator.explain.placement.changes import (
     readable_amount,
     tolerate,
 )
-from modelservice_operator.explain.placement.needs import Need, PodSpec, needs_of, untolerated
+from modelservice_operator.explain.placement.needs import Need, PodSpec, asks_device, needs_of, untolerated
 from modelservice_operator.facts.gpus import AMD, NVIDIA
 
 if TYPE_CHECKING:
@@ -70,11 +70,20 @@ def explain_placement(pod: PodSpec, nodes: Sequence[Node]) -> Placement:
     fitting = sum(not missing for missing in lacking)
     if fitting or not nodes:
         return Placement(len(nodes), fitting)
-    reasons = Counter(
-        _reason(missing[0], pod, node) for missing, node in zip(lacking, nodes, strict=True)
-    ).most_common()
-    found = tuple((count, text) for text, count in reasons)
-    return Placement(len(nodes), 0, found, _find_nearest(pod, nodes, lacking))
+    told = [
+        (_reason(missing[0], pod, node), missing[0]) for missing, node in zip(lacking, nodes, strict=True)
+    ]
+    return Placement(len(nodes), 0, _count_reasons(told, needs), _find_nearest(pod, nodes, lacking))
+
+
+def _count_reasons(told: Sequence[tuple[str, Need]], needs: Sequence[Need]) -> tuple[tuple[int, str], ...]:
+    """Return the most common first, and among them those of the nodes that come farthest."""
+    counts = Counter(text for text, _ in told)
+    farthest = {text: needs.index(need) for text, need in told}
+    found = [(count, text) for text, count in counts.most_common()]
+    common, others = found[: _MOST_REASONS - 1], found[_MOST_REASONS - 1 :]
+    others.sort(key=lambda one: -farthest[one[1]])
+    return (*common, *others)
 
 
 def _reason(need: Need, pod: PodSpec, node: Node) -> str:
@@ -105,7 +114,7 @@ def _memory_reason(need: Need, node: Node) -> str:
         return f"without the label {need.key}"
     vendor = AMD if need.key == AMD.memory_label else NVIDIA
     product = node.labels.get(vendor.product_label, f"a GPU of {vendor.name}")
-    return f"with {product} ({mebibytes / 1024:.3g}Gi of {need.wanted})"
+    return f"with {product} ({readable_amount(Decimal(mebibytes << 20))} of {need.wanted})"
 
 
 def _find_nearest(pod: PodSpec, nodes: Sequence[Node], lacking: Sequence[tuple[Need, ...]]) -> Nearest | None:
@@ -123,8 +132,13 @@ def _find_nearest(pod: PodSpec, nodes: Sequence[Node], lacking: Sequence[tuple[N
 
 
 def _sort_of(need: Need, pod: PodSpec, node: Node) -> tuple[str, str]:
-    is_gpus = need.kind == "Taint" and any(map(is_of_gpus, untolerated(pod, node)))
-    return need.kind, "GPU" if is_gpus else need.key
+    is_strange = need.kind == "Taint" and _keeps_off_strangers(pod, untolerated(pod, node))
+    return need.kind, "GPU" if is_strange else need.key
+
+
+def _keeps_off_strangers(pod: PodSpec, taints: Sequence[Taint]) -> bool:
+    """Whether the node is for pods with a GPU, which this one does not ask for."""
+    return not asks_device(pod) and any(map(is_of_gpus, taints))
 
 
 def _cost(missing: tuple[tuple[str, str], ...]) -> int:
@@ -138,16 +152,22 @@ def _try_group(
     changed, texts = pod, []
     for need in missing:
         # What an earlier change leaves of the group: those that have most, the product that most have.
-        left = [node for node in group if not need.holds(node)]
+        left = [node for node in group if not all(one.holds(node) for one in _same(need, changed))]
+        if not left:
+            continue
         change = change_for(need, changed, left)
         if change is None:
             return None
         changed = change.pod
         texts.append(change.text)
-        became = [one for one in needs_of(changed) if (one.kind, one.key) == (need.kind, need.key)]
-        group = [node for node in group if all(one.holds(node) for one in became)]
+        group = [node for node in group if all(one.holds(node) for one in _same(need, changed))]
     count = _count_fitting(changed, nodes)
     return _with_tolerations(Nearest(tuple(texts), changed, count), nodes) if count else None
+
+
+def _same(need: Need, pod: PodSpec) -> list[Need]:
+    """Return what has become of a need in another pod: it, or nothing."""
+    return [one for one in needs_of(pod) if (one.kind, one.key) == (need.kind, need.key)]
 
 
 def _count_fitting(pod: PodSpec, nodes: Sequence[Node]) -> int:
@@ -162,7 +182,8 @@ def _with_tolerations(nearest: Nearest, nodes: Sequence[Node]) -> Nearest:
         taints
         for node in nodes
         if (taints := untolerated(nearest.pod, node))
-        and not any(is_ill(one) or is_of_gpus(one) for one in taints)
+        and not any(map(is_ill, taints))
+        and not _keeps_off_strangers(nearest.pod, taints)
         and all(need.holds(node) for need in others)
     )
     if not kept_off:

@@ -22,6 +22,7 @@ from modelservice_operator.facts.gpus import (
 from modelservice_operator.facts.text.quantity import parse_quantity
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from decimal import Decimal
 
     from modelservice_operator.api import GpuSpec
@@ -81,10 +82,18 @@ def gpu_tolerations(gpu: GpuSpec | None) -> list[dict[str, Any]]:
     """
     if gpu is None:
         return []
-    keys = [] if gpu.extended_resource is None else [gpu.extended_resource]
+    if gpu.extended_resource is not None:
+        return resource_tolerations(gpu.extended_resource)
     whole = {NVIDIA: DEFAULT_RESOURCE, AMD: "amd.com/gpu"}
-    if gpu.vendor is NVIDIA or (gpu.claim is not None and gpu.vendor is AMD):
-        keys.append(whole[gpu.vendor])
+    return _tolerations([whole[gpu.vendor]] if gpu.vendor in whole else [])
+
+
+def resource_tolerations(resource: str) -> list[dict[str, Any]]:
+    """Return what pods tolerate that ask for this extended resource."""
+    return _tolerations([resource, *([DEFAULT_RESOURCE] if domain_of(resource) == NVIDIA.domain else [])])
+
+
+def _tolerations(keys: Sequence[str]) -> list[dict[str, Any]]:
     own = [{"key": key, "operator": "Exists", "effect": "NoSchedule"} for key in dict.fromkeys(keys)]
     return [*own, _POOL_TAINT]
 

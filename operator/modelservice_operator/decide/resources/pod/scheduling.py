@@ -26,7 +26,7 @@ def scheduling_fields(service: str, revision: str, spec: ModelServiceSpec) -> di
     """Return the fields of a pod spec that place the pod; empty ones are left out."""
     wanted = spec.scheduling
     fields = {
-        "nodeSelector": {**wanted.node_selector, **gpu_node_selector(spec.gpu)},
+        "nodeSelector": {**gpu_node_selector(spec.gpu), **wanted.node_selector},
         "tolerations": _tolerations(spec),
         "affinity": _affinity(spec),
         "priorityClassName": wanted.priority_class_name,
@@ -40,6 +40,13 @@ def _affinity(spec: ModelServiceSpec) -> dict[str, Any]:
     wanted = spec.scheduling.affinity
     affinity: dict[str, Any] = without_empty(wanted.to_dict()) if wanted else {}
     demands, preferences = gpu_requirements(spec.gpu), gpu_preferences(spec.gpu)
+    selected = spec.scheduling.node_selector
+    # Who selects another product, too, wants both: no node will do, which is told.
+    demands += [
+        {"key": label, "operator": "In", "values": [product]}
+        for label, product in gpu_node_selector(spec.gpu).items()
+        if selected.get(label, product) != product
+    ]
     if not demands and not preferences:
         return affinity
     node = affinity.get("nodeAffinity", {})

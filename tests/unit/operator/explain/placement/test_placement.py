@@ -58,7 +58,7 @@ CLUSTER = [
         (
             {"gpu": {"count": 1, "memory": "80Gi"}},
             (
-                "None of 300 nodes fits: 248 without nvidia.com/gpu, 40 with NVIDIA-L4 (22.5Gi of 80Gi), "
+                "None of 300 nodes fits: 248 without nvidia.com/gpu, 40 with NVIDIA-L4 (22.4Gi of 80Gi), "
                 "12 with NVIDIA-A100 (40Gi of 80Gi). Nearest: spec.gpu.memory: 40Gi fits 4 nodes, "
                 "8 more with a toleration of dedicated=ml:NoSchedule."
             ),
@@ -164,7 +164,71 @@ def test_explain_placement_a_toleration_is_nearer_than_another_wish_but_not_of_g
     without = explain_placement(make_pod(**wish), gpus).sentence
 
     assert with_gpu.endswith("Nearest: a toleration of dedicated=ml:NoSchedule fits 1 node.")
-    assert without.endswith("Nearest: no spec.gpu.product fits 2 nodes.")
+    assert without.endswith(
+        "Nearest: a spec.scheduling.nodeSelector without nvidia.com/gpu.product=NVIDIA-A100 fits 2 nodes."
+    )
+
+
+@pytest.mark.parametrize(
+    ("taint", "said"),
+    [
+        (ILL, "2 with the taint node.kubernetes.io/not-ready:NoExecute"),
+        (Taint("nvidia.com/gpu", "x", "NoExecute"), "2 with the taint nvidia.com/gpu=x:NoExecute"),
+    ],
+)
+def test_explain_placement_names_what_keeps_the_pod_off_the_few_nodes_that_it_is_for(
+    taint: Taint, said: str
+) -> None:
+    others = [nvidia(f"Other-{number}", 16384) for number in range(7) for _ in range(number + 3)]
+    wanted = [nvidia("NVIDIA-H200", 143771, taint)] * 2
+
+    found = explain_placement(make_pod(gpu={"count": 1, "product": "NVIDIA-H200"}), [*others, *wanted])
+
+    assert f", {said}, 12 something else." in found.sentence
+    if taint is not ILL:
+        assert found.sentence.endswith("Nearest: a toleration of nvidia.com/gpu=x:NoExecute fits 2 nodes.")
+
+
+@pytest.mark.parametrize(
+    ("asked", "there"),
+    [("Tesla-T4", "Tesla-T4-SHARED"), ("nvidia-a100", "NVIDIA-A100-SXM4-40GB"), ("L40S-48C", "NVIDIA-L4")],
+)
+def test_explain_placement_proposes_the_product_that_was_meant(asked: str, there: str) -> None:
+    nodes = [*[nvidia("NVIDIA-L4", 23034)] * 9, nvidia(there, 15360)]
+
+    said = explain_placement(make_pod(gpu={"count": 1, "product": asked}), nodes).sentence
+
+    assert f"Nearest: spec.gpu.product: {there} fits " in said
+
+
+def test_explain_placement_of_two_products_of_which_each_excludes_the_other_fits_nothing() -> None:
+    selector = {"nvidia.com/gpu.product": "Tesla-V100"}
+    pod = make_pod(gpu={"count": 1, "product": "NVIDIA-L4"}, scheduling={"nodeSelector": selector})
+
+    said = explain_placement(pod, [nvidia("NVIDIA-L4", 23034), nvidia("Tesla-V100", 16384)]).sentence
+
+    assert said == (
+        "None of 2 nodes fits: 1 with nvidia.com/gpu.product=NVIDIA-L4, 1 with nvidia.com/gpu.product="
+        "Tesla-V100. Add such a node, or correct spec.gpu and spec.scheduling."
+    )
+
+
+def test_explain_placement_with_another_resource_tolerates_its_taints() -> None:
+    nodes = [make_node("amd.com/gpu", taints=(Taint("amd.com/gpu", "present", "NoSchedule"),))]
+
+    said = explain_placement(make_pod(gpu={"count": 1}), nodes).sentence
+
+    assert said.endswith("Nearest: spec.gpu.resource: amd.com/gpu fits 1 node.")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [("22.5Gi", "(22.4Gi of 22.5Gi)"), ("23035Mi", "(22.4Gi of 22.5Gi)"), ("1Ti", "(22.4Gi of 1024Gi)")],
+)
+def test_explain_placement_tells_less_memory_than_was_asked_for(asked: str, said: str) -> None:
+    pod = make_pod(gpu={"count": 1, "memory": asked})
+
+    assert said in explain_placement(pod, [nvidia("NVIDIA-L4", 23034)]).sentence
 
 
 def test_explain_placement_where_some_fit_counts_them() -> None:
