@@ -144,10 +144,8 @@ class Lane:
         if self._jobs.count >= self._settings.max_queue_size or len(self._running) >= self._slots:
             self._check_queue()
         job = self._make_job(request, done)
-        timeout_seconds = request.timeout_seconds
-        if self._max_request_seconds is not None:
-            timeout_seconds = min(timeout_seconds or self._max_request_seconds, self._max_request_seconds)
-        self._jobs.add(job, timeout_seconds, self._expire)
+        limits = (request.timeout_seconds, self._max_request_seconds)
+        self._jobs.add(job, min((one for one in limits if one is not None), default=None), self._expire)
         self._queue.add(job)
         self._wake_up()
         return job

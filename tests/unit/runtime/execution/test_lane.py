@@ -371,6 +371,14 @@ async def test_request_that_could_run_for_ever_is_stopped_after_the_servers_time
     assert lane.pending == 0
 
 
+async def test_request_without_time_left_does_not_get_the_servers() -> None:
+    results = Results()
+    lane = make_lane(GatedModel(), WarmUp(1.0, 1, time_varies=True), max_request_seconds=3600.0)
+    lane.submit(make_request(1, timeout_seconds=0.0), results.append)
+    await results.wait(1)
+    assert isinstance(results.items[0], DeadlineExceededError)
+
+
 async def test_close_when_idle_waits_for_the_last_request() -> None:
     model = GatedModel()
     results = Results()
