@@ -36,6 +36,7 @@ class MemoryKeeper:
         self._is_on = all(name.upper() == "CPU" for name in settings.execution_providers)
         self._workers = settings.workers
         self._table: ModelTable | None = None
+        self._ports: Ports | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._executions = 0
         self._freed_at = 0.0
@@ -69,8 +70,8 @@ class MemoryKeeper:
         ports.limit_buffers(buffer_limit_bytes(share, share.used_bytes(process_status())))
         limit_growth(share)
         give_back_where_short(_give_back)
-        self._table = table
-        self._note_kept(loop)
+        self._table, self._ports = table, ports
+        self._note_freed(loop)
         self._timer = loop.call_later(_CHECK_SECONDS, self._check, loop)
 
     def stop(self) -> None:
@@ -86,7 +87,7 @@ class MemoryKeeper:
         if not is_idle and loop.time() < self._freed_at + _MAX_KEPT_SECONDS:
             return
         if process_status()["RssAnon"] > self._kept_bytes + _MIN_FREED_BYTES:
-            offload(_give_back, lambda _: self._note_kept(loop))
+            offload(_give_back, lambda _: self._note_freed(loop))
 
     def _count_work(self) -> int:
         """A number that grows while models run."""
@@ -95,9 +96,11 @@ class MemoryKeeper:
         runs = sum(handle.statistics.execution_count for handle in self._table.handles())
         return runs + sum(model.lane.statistics.generation_tokens for model in self._table.generative())
 
-    def _note_kept(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _note_freed(self, loop: asyncio.AbstractEventLoop) -> None:
+        """What is left is the server's own only where no request has any of it."""
         self._freed_at = loop.time()
-        self._kept_bytes = process_status()["RssAnon"]
+        if self._ports is not None and not self._ports.holds_requests:
+            self._kept_bytes = process_status()["RssAnon"]
 
 
 def _give_back() -> None:

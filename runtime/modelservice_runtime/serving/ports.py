@@ -58,6 +58,11 @@ class Ports:
     grpc_streams: OpenStreams
     max_buffered_bytes: int
 
+    @property
+    def holds_requests(self) -> bool:
+        """Whether anything of a request or an answer is here, whole or in part."""
+        return self.rest.buffers.in_use
+
     def limit_buffers(self, limit_bytes: int) -> None:
         """Let requests and answers of all clients hold so much together, where that is less than before."""
         self.rest.buffers.withhold(max(self.max_buffered_bytes - limit_bytes, 0))

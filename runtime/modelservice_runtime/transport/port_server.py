@@ -132,6 +132,11 @@ class Buffers:
         self.held_bytes = 0
         self.withheld_bytes = 0
 
+    @property
+    def in_use(self) -> bool:
+        """Whether any request or answer is held."""
+        return self.held_bytes > self.withheld_bytes
+
     def withhold(self, size_bytes: int) -> None:
         """Let all requests and answers have so much less: there is no memory for it."""
         self.withheld_bytes += size_bytes

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import random
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ sys.exit(main(["serve", *sys.argv[1:]]))
 """
 ANSWERS = {200, 503, 507, "OK", "RESOURCE_EXHAUSTED", "reset"}
 IDLE_SECONDS = 180.0
+# A server without work looks after its memory every 5 seconds.
+LOOKED_AFTER_SECONDS = 8.0
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="makes a control group")
 
@@ -97,6 +100,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path
     )
     return path
+
+
+def wait_for_memory(container: Container, at_ready: int) -> None:
+    """All that requests took comes back, but for what the server learned from them."""
+    patient_until = time.monotonic() + IDLE_SECONDS
+    while container.anonymous_bytes > at_ready + 24 * MIB and time.monotonic() < patient_until:
+        time.sleep(0.2)
+    assert container.anonymous_bytes <= at_ready + 24 * MIB
 
 
 def infer_json(server: ServerProcess, images: int) -> int:
@@ -164,10 +175,24 @@ def test_requests_beyond_memory_fail_and_what_they_took_comes_back(container: Co
         assert set(answers) <= ANSWERS, answers
         assert answers[200] + answers["OK"] > 30, answers
         assert [infer_json(server, 1), infer_binary(server, 1), infer_grpc(server, 1)] == [200, 200, "OK"]
-        patient_until = time.monotonic() + IDLE_SECONDS
-        while container.anonymous_bytes > at_ready + 24 * MIB and time.monotonic() < patient_until:
-            time.sleep(0.2)
-        assert container.anonymous_bytes <= at_ready + 24 * MIB
+        wait_for_memory(container, at_ready)
+        assert server.end() == 0
+
+
+@needs_root
+@pytest.mark.parametrize("container", [256], indirect=True)
+def test_what_a_request_holds_is_not_taken_for_the_servers_own(container: Container, model: Path) -> None:
+    program = PROGRAM.format(procs=str(container.path / "cgroup.procs"))
+    flags = ("--model", f"m={model}", "--intra-op-threads", "1", "--drain-delay-seconds", "0")
+    with server_process(*flags, program=program) as server:
+        server.wait_for("ready")
+        at_ready = container.anonymous_bytes
+        with socket.create_connection(("127.0.0.1", server.http_port)) as slow:
+            head = f"POST /v2/models/m/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {32 * MIB}\r\n\r\n"
+            slow.sendall(head.encode() + bytes(26 * MIB))
+            time.sleep(LOOKED_AFTER_SECONDS)
+        assert infer_binary(server, 8) == 200  # 32 MiB in the model, and it must not keep them
+        wait_for_memory(container, at_ready)
         assert server.end() == 0
 
 
