@@ -145,6 +145,7 @@ SPECS: dict[str, dict[str, Any]] = {
             "maxConnectionAgeSeconds": 60,
             "workers": 2,
             "accessLog": "0.25",
+            "accessLogPayloads": {"maxBytes": 2048, "mask": ["$.inputs[?@.name == 'a'].data", "$.id"]},
             "auditLog": "Denied",
         },
         "env": [{"name": "HTTPS_PROXY", "value": "http://proxy.example:3128"}],
@@ -364,7 +365,9 @@ def test_server_options_and_proxies_arrive_in_the_server_and_the_fetcher() -> No
     (fetch,) = pod["initContainers"]
     proxies = read_proxies({variable["name"]: variable["value"] for variable in fetch["env"]})
 
-    assert (settings.max_request_bytes, settings.workers, settings.access_log_rate) == (1572864, 2, 0.25)
+    assert (settings.max_request_bytes, settings.workers, settings.access_log.rate) == (1572864, 2, 0.25)
+    assert settings.access_log.masks == ("$.inputs[?@.name == 'a'].data", "$.id")
+    assert settings.access_log.payload_bytes == 2048
     assert settings.security.audit_log is AuditMode.DENIED
     connections = settings.connections
     assert (connections.idle_timeout_seconds, connections.max_connection_age_seconds) == (900, 60)

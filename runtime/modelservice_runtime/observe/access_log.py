@@ -1,8 +1,12 @@
-"""One log line for a request: what was asked for and what came of it, never what was sent."""
+"""One log line for a request: what was asked for and what came of it; bodies only where they are wanted."""
 
 import logging
+from typing import TYPE_CHECKING
 
 from modelservice_runtime.observe.exchange import Exchange
+
+if TYPE_CHECKING:
+    from modelservice_runtime.observe.payloads import PayloadView
 
 log = logging.getLogger("modelservice_runtime.access")
 
@@ -10,8 +14,9 @@ log = logging.getLogger("modelservice_runtime.access")
 class AccessLog:
     """Logs a share of the requests, evenly spread: with a rate of 0.1 every tenth."""
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, payloads: "PayloadView | None" = None) -> None:
         self._rate = rate
+        self._payloads = payloads
         self._due = 1.0 - rate
 
     def __call__(self, exchange: Exchange) -> None:
@@ -19,7 +24,8 @@ class AccessLog:
         self._due += self._rate
         if self._due >= 1.0:
             self._due -= 1.0
-            log.info("request", extra=access_fields(exchange))
+            bodies = {} if self._payloads is None else self._payloads.fields(exchange)
+            log.info("request", extra=access_fields(exchange) | bodies)
 
 
 def access_fields(exchange: Exchange) -> dict[str, object]:

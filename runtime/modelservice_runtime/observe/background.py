@@ -9,14 +9,14 @@ from modelservice_runtime.observe.exchange import Exchange, Stage
 
 log = logging.getLogger(__name__)
 
-# Some seconds of a busy server; an exchange takes less than a kilobyte.
-_CAPACITY = 10_000
+CAPACITY = 10_000
+"""Some seconds of a busy server; an exchange without bodies takes less than a kilobyte."""
 
 
 class BackgroundObserver:
     """Hands exchanges to stages, one after the other, on a thread of its own."""
 
-    def __init__(self, stages: Sequence[Stage], capacity: int = _CAPACITY) -> None:
+    def __init__(self, stages: Sequence[Stage], capacity: int = CAPACITY) -> None:
         self._stages = tuple(stages)
         self._queue: queue.SimpleQueue[Exchange | None] = queue.SimpleQueue()
         self._capacity = capacity

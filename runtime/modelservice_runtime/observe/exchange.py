@@ -1,4 +1,4 @@
-"""One request with its answer, as logs and traces speak of it; values only, never payloads."""
+"""One request with its answer, as logs and traces speak of it: bodies only where they are wanted."""
 
 import re
 from collections.abc import Callable
@@ -27,7 +27,8 @@ class Exchange:
 
     `route` is a path template; `model` and `request_id` are the client's words, shortened.
     `ended_unix_ns` is wall-clock time. `trace` is the caller's span, or our own once there is one. `told` is
-    what the protocol adds, by the names of OpenTelemetry's conventions.
+    what the protocol adds, by the names of OpenTelemetry's conventions. Bodies are
+    None where nobody wants them.
     """
 
     protocol: str
@@ -43,6 +44,8 @@ class Exchange:
     request_id: str | None
     trace: TraceContext | None
     told: Told = field(default_factory=dict)
+    request_body: bytes | None = field(default=None, repr=False)
+    response_body: bytes | None = field(default=None, repr=False)
 
 
 Observer: TypeAlias = Callable[[Exchange], None]

@@ -1,6 +1,8 @@
 """Watches an HTTP application from outside: between the connection and everything that answers."""
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,14 @@ from modelservice_runtime.protocols.openai.routes import match_openai_template
 from modelservice_runtime.protocols.rest.request_ids import TOLD as REQUEST_ID
 from modelservice_runtime.protocols.rest.routing import split_target
 from modelservice_runtime.protocols.tfs.routes import match_tfs_template
-from modelservice_runtime.transport.http import HttpApplication, HttpRequest, HttpResponse, Replier, Told
+from modelservice_runtime.transport.http import (
+    Buffer,
+    HttpApplication,
+    HttpRequest,
+    HttpResponse,
+    Replier,
+    Told,
+)
 from modelservice_runtime.transport.streaming import AnswerStream, Producer, StreamHead
 
 if TYPE_CHECKING:
@@ -36,20 +45,26 @@ _METHODS = frozenset(
 
 
 class ObservedApplication:
-    """An HTTP application whose requests an observer hears of, when they are answered or given up."""
+    """An HTTP application whose requests an observer hears of, when they are answered or given up.
 
-    def __init__(self, application: HttpApplication, observer: Observer) -> None:
+    It is told bodies of up to `max_body_bytes`.
+    """
+
+    def __init__(self, application: HttpApplication, observer: Observer, max_body_bytes: int = 0) -> None:
         self._application = application
         self._observer = observer
+        self._max_body_bytes = max_body_bytes
 
     def __call__(self, request: HttpRequest) -> None:
         """Hand the request on."""
-        observe_request(self._application, request, self._observer)
+        observe_request(self._application, request, self._observer, self._max_body_bytes)
 
 
-def observe_request(application: HttpApplication, request: HttpRequest, observer: Observer) -> None:
+def observe_request(
+    application: HttpApplication, request: HttpRequest, observer: Observer, max_body_bytes: int = 0
+) -> None:
     """Hand a request on; `observer` hears of it once, when it is answered or given up."""
-    watcher = _Watcher(request, observer)
+    watcher = _Watcher(request, observer, max_body_bytes)
     request.source = watcher
     application(request)
     if not watcher.done and request.on_disconnect is not None:
@@ -60,10 +75,14 @@ def observe_request(application: HttpApplication, request: HttpRequest, observer
 class _Watcher:
     """Stands between one request and its connection."""
 
-    __slots__ = ("_observer", "_request", "_source", "client", "done", "on_disconnect", "sent_bytes")
+    __slots__ = (
+        *("_max_body_bytes", "_observer", "_request", "_source"),
+        *("client", "done", "on_disconnect", "sent_bytes"),
+    )
 
-    def __init__(self, request: HttpRequest, observer: Observer) -> None:
+    def __init__(self, request: HttpRequest, observer: Observer, max_body_bytes: int) -> None:
         self._request = request
+        self._max_body_bytes = max_body_bytes
         self._source: Replier = request.source
         self._observer = observer
         self.client = request.source.client
@@ -74,7 +93,8 @@ class _Watcher:
     def reply(self, request: HttpRequest, response: HttpResponse) -> None:
         """See `Replier.reply`."""
         self._source.reply(request, response)
-        self.tell(response.status, 0 if request.method == b"HEAD" else response.content_length)
+        length = 0 if request.method == b"HEAD" else response.content_length
+        self.tell(response.status, length, response.body if length else None)
 
     def stream(self, request: HttpRequest, head: StreamHead, producer: Producer) -> AnswerStream:
         """See `Replier.stream`; the observer hears of it at its end."""
@@ -86,11 +106,17 @@ class _Watcher:
             self.on_disconnect()
         self.tell(_CLIENT_CLOSED, self.sent_bytes)
 
-    def tell(self, status: int, response_bytes: int) -> None:
+    def tell(self, status: int, response_bytes: int, body: bytes | Sequence[Buffer] | None = None) -> None:
         if not self.done:
             self.done = True
-            duration_ns = time.perf_counter_ns() - self._request.received_ns
-            self._observer(build_exchange(self._request, status, response_bytes, duration_ns, time.time_ns()))
+            request = self._request
+            duration_ns = time.perf_counter_ns() - request.received_ns
+            exchange = build_exchange(request, status, response_bytes, duration_ns, time.time_ns())
+            if self._max_body_bytes:
+                sent = _copy(request.body, exchange.request_bytes, self._max_body_bytes)
+                answered = None if body is None else _copy(body, response_bytes, self._max_body_bytes)
+                exchange = replace(exchange, request_body=sent, response_body=answered)
+            self._observer(exchange)
 
 
 class _WatchedStream:
@@ -122,6 +148,13 @@ class _WatchedStream:
         """See `AnswerStream`."""
         self._watcher.tell(_BROKEN_OFF, self._watcher.sent_bytes)
         self._stream.abort()
+
+
+def _copy(body: Buffer | Sequence[Buffer], size_bytes: int, max_bytes: int) -> bytes | None:
+    """The body as bytes of its own, or None where it is longer."""
+    if size_bytes > max_bytes:
+        return None
+    return bytes(body) if isinstance(body, bytes | bytearray | memoryview) else b"".join(body)
 
 
 def build_exchange(

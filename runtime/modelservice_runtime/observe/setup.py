@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from modelservice_runtime.observe.observation import Observation
+from modelservice_runtime.settings.access_log import AccessLogSettings
 
 if TYPE_CHECKING:
     from modelservice_runtime.observe.watching import ClosableObserver
@@ -16,15 +17,15 @@ _PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL
 _PROTOCOL = "http/protobuf"
 
 
-def make_observation(access_log_rate: float, environment: Mapping[str, str]) -> Observation:
+def make_observation(access_log: AccessLogSettings, environment: Mapping[str, str]) -> Observation:
     """The observers that the settings and the standard OTEL variables ask for."""
     tracer = _find_tracer(environment)
-    if tracer is None and access_log_rate <= 0:
+    if tracer is None and access_log.rate <= 0:
         return Observation()
     # Imported here: most servers log and trace no requests.
     from modelservice_runtime.observe.watching import Watching
 
-    return Watching(access_log_rate, tracer)
+    return Watching(access_log, tracer)
 
 
 def wants_traces(environment: Mapping[str, str]) -> bool:

@@ -131,7 +131,7 @@ class Server:
         self._health = Health(self._table)
         self._stop = asyncio.Event()
         self._sources: list[VersionSource] = []
-        self._observation = make_observation(settings.access_log_rate, os.environ)
+        self._observation = make_observation(settings.access_log, os.environ)
         self._memory = MemoryKeeper(settings)
         self._poller: FilePoller
         self._skip_delay = False

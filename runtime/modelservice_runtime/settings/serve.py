@@ -14,13 +14,17 @@ from modelservice_runtime.settings.accelerators import (
     build_cuda_options,
     build_tensorrt_options,
 )
+from modelservice_runtime.settings.access_log import (
+    AccessLogSettings,
+    add_access_log_arguments,
+    build_access_log_settings,
+)
 from modelservice_runtime.settings.argument_types import (
     parse_count,
     parse_duration,
     parse_optional_duration,
     parse_optional_port,
     parse_port,
-    parse_rate,
     parse_worker_count,
 )
 from modelservice_runtime.settings.batching import ModelSample, add_batching_arguments, parse_sample
@@ -80,7 +84,7 @@ class ServeSettings:
     max_response_bytes: int = 512 * 1024 * 1024
     drain_delay_seconds: float = 5.0
     drain_timeout_seconds: float = 30.0
-    access_log_rate: float = 0.0
+    access_log: AccessLogSettings = field(default_factory=AccessLogSettings)
     generation: GenerationSettings = field(default_factory=GenerationSettings)
     connections: ConnectionSettings = field(default_factory=ConnectionSettings)
     security: SecuritySettings = field(default_factory=SecuritySettings)
@@ -123,7 +127,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser, default_host: str = "0.
     add_generation_arguments(parser)
     add_accelerator_arguments(parser)
     _add_limit_arguments(parser)
-    _add_log_arguments(parser)
+    add_access_log_arguments(parser)
     add_connection_arguments(parser)
     add_security_arguments(parser)
 
@@ -276,17 +280,6 @@ def _add_limit_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_log_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--access-log",
-        type=parse_rate,
-        default=0.0,
-        metavar="off|all|RATE",
-        help="log a line for each request, or for a share of them such as 0.01; never what was sent "
-        "(default: off)",
-    )
-
-
 def parse_serve_arguments(argv: Sequence[str]) -> ServeSettings:
     """Parse the flags of `python -m modelservice_runtime serve`. Raises InvalidSettingsError."""
     parser = SettingsParser(
@@ -337,7 +330,7 @@ def build_serve_settings(arguments: argparse.Namespace) -> ServeSettings:
         max_response_bytes=arguments.max_response_bytes,
         drain_delay_seconds=arguments.drain_delay_seconds,
         drain_timeout_seconds=arguments.drain_timeout_seconds,
-        access_log_rate=arguments.access_log,
+        access_log=build_access_log_settings(arguments),
         generation=build_generation_settings(arguments, names),
         connections=build_connection_settings(arguments),
         security=build_security_settings(arguments),

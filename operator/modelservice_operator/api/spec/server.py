@@ -1,5 +1,6 @@
 """`spec.server` and `spec.env`: what the server's process is told beside its model."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -11,6 +12,35 @@ PROXY_VARIABLES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"})
 """Variables that are the fetcher's; their names may be written in small letters too."""
 HUB_VARIABLE = "HF_ENDPOINT"
 """Where the fetcher finds the Hub of hf:// models."""
+
+
+_LOGGED = "all|[1-9]"
+
+
+def _is_logged(access_log: str | None) -> bool:
+    return access_log is not None and re.search(_LOGGED, access_log) is not None
+
+
+class AccessLogPayloads(ApiModel):
+    """JSON bodies in the lines of the access log."""
+
+    max_bytes: Annotated[int, between(1, 65_536)] = 4096
+    """Longer bodies are left out."""
+    mask: (
+        Annotated[
+            tuple[
+                Annotated[
+                    str,
+                    Field(max_length=256),
+                    must_match(r"\$.*", "expected a JSONPath that begins with $, such as $.inputs[*].data"),
+                ],
+                ...,
+            ],
+            Field(max_length=32),
+        ]
+        | None
+    ) = None
+    """JSONPaths (RFC 9535, without match and search) of what is replaced by "***"."""
 
 
 class ServerSpec(ApiModel):
@@ -37,7 +67,10 @@ class ServerSpec(ApiModel):
         ]
         | None
     ) = None
-    """Logs a line for each request, or for a share of them; never what was sent. Default: off."""
+    """Logs a line for each request, or for a share of them; what was sent only with accessLogPayloads.
+    Default: off."""
+    access_log_payloads: AccessLogPayloads | None = None
+    """Logs JSON bodies of requests and answers too, without what is masked. Default: none."""
     audit_log: Literal["All", "Denied"] | None = None
     """Logs who asked for which model and whether that was allowed: of all requests, or of refused ones.
     Default: none."""
@@ -45,6 +78,15 @@ class ServerSpec(ApiModel):
     rules = (
         quantity_between(
             "maxRequestBytes", "max_request_bytes", "1Ki", "16Gi", "from 1Ki to 16Gi, such as 256Mi"
+        ),
+        Rule(
+            cel=(
+                "!has(self.accessLogPayloads) || "
+                f"(has(self.accessLog) && self.accessLog.matches('{_LOGGED}'))"
+            ),
+            message="expected accessLog beside it: all, or a share",
+            check=lambda self: self.access_log_payloads is None or _is_logged(self.access_log),
+            field_path=".accessLogPayloads",
         ),
     )
 

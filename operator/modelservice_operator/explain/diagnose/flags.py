@@ -55,6 +55,8 @@ FIELDS = {
     "--max-connection-age-seconds": "spec.server.maxConnectionAgeSeconds",
     "--workers": "spec.server.workers",
     "--access-log": "spec.server.accessLog",
+    "--access-log-payloads": "spec.server.accessLogPayloads.maxBytes",
+    "--access-log-mask": "spec.server.accessLogPayloads.mask",
     "--audit-log": "spec.server.auditLog",
     "--api-key-file": "spec.auth.apiKeys.secretName",
     "--jwt-jwks-file": "spec.auth.jwt",

@@ -147,7 +147,7 @@ def test_serve_takes_name_server_options_and_environment_from_the_manifest(
 
     settings = served[0]
     assert settings.models == (ModelSource("junk", model),)
-    assert (settings.max_request_bytes, settings.workers, settings.access_log_rate) == (1 << 20, 3, 1.0)
+    assert (settings.max_request_bytes, settings.workers, settings.access_log.rate) == (1 << 20, 3, 1.0)
     assert settings.connections.max_connection_age_seconds is None
     assert settings.connections.idle_timeout_seconds == 620
     assert (settings.max_batch_size, settings.rows_are_independent) == (8, True)

@@ -59,8 +59,10 @@ def test_committed_files_are_generated(crd: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("crd", CRDS, ids=kind)
 def test_crd_stays_small(crd: dict[str, Any]) -> None:
-    # Client-side apply keeps a copy in an annotation, as compact JSON; annotations have 256 KiB together.
-    assert len(json.dumps(crd, separators=(",", ":"), ensure_ascii=False).encode()) < 250_000
+    # Client-side apply keeps a copy in an annotation, as Go writes JSON; annotations have 256 KiB together.
+    text = json.dumps(crd, separators=(",", ":"), ensure_ascii=False)
+    size_bytes = len(text.encode()) + 5 * sum(map(text.count, "<>&"))  # each is written as six letters
+    assert size_bytes < 256 * 1024 - 6_000  # and others have annotations too
 
 
 @pytest.mark.parametrize("crd", CRDS, ids=kind)

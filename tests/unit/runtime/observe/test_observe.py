@@ -23,6 +23,7 @@ from modelservice_runtime.observe.http import ObservedApplication, describe_targ
 from modelservice_runtime.observe.seldom import SeldomHandler
 from modelservice_runtime.observe.setup import find_other_protocol, make_observation, wants_traces
 from modelservice_runtime.observe.tracing import Tracer
+from modelservice_runtime.settings.access_log import AccessLogSettings
 from modelservice_runtime.transport.client import UNKNOWN_CLIENT
 from modelservice_runtime.transport.http import HttpRequest, HttpResponse, RequestHead
 from modelservice_runtime.transport.streaming import AnswerStream, Producer, StreamHead
@@ -324,7 +325,7 @@ def test_make_observation_without_anything_wanted_leaves_the_application_alone()
     def application(request: HttpRequest) -> None:
         raise AssertionError(request)
 
-    observation = make_observation(0.0, {})
+    observation = make_observation(AccessLogSettings(), {})
     assert observation.watch(application) is application
     observation.close()
 

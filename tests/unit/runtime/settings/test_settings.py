@@ -97,6 +97,13 @@ def test_grpc_port_may_be_off() -> None:
         (["--model", "m=a", "--drain-delay-seconds", "nan"], "a time of at least 0"),
         (["--model", "m=a", "--max-batch", "3"], "unrecognized arguments"),
         (["--model", "m=a", "--access-log", "2"], "a share from 0 to 1"),
+        (["--model", "m=a", "--access-log-payloads", "1Ki"], "add --access-log all or a share"),
+        (["--model", "m=a", "--access-log", "all", "--access-log-payloads", "65Ki"], "more than 64Ki"),
+        (["--model", "m=a", "--access-log", "all", "--access-log-mask", "$.a"], "add --access-log-payloads"),
+        (
+            ["--model", "m=a", "--access-log=all", "--access-log-payloads=1Ki", "--access-log-mask=a"],
+            "'a' is not a JSONPath",
+        ),
         (["--model", "m=a", "--model-trial-seconds", "0"], "a time of more than 0, or 'off'"),
         (["--model", "m=a", "--model-trial-seconds", "on"], "a time of more than 0, or 'off'"),
     ],

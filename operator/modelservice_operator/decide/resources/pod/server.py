@@ -19,15 +19,19 @@ def server_args(server: ServerSpec | None) -> list[str]:
         return []
     max_bytes = server.max_request_bytes
     age_seconds = server.max_connection_age_seconds
+    payloads = server.access_log_payloads
     wanted = {
         "--max-request-bytes": None if max_bytes is None else int(parse_quantity(max_bytes)),
         "--idle-timeout-seconds": server.idle_timeout_seconds,
         "--max-connection-age-seconds": "off" if age_seconds == 0 else age_seconds,
         "--workers": server.workers,
         "--access-log": server.access_log,
+        "--access-log-payloads": None if payloads is None else payloads.max_bytes,
         "--audit-log": None if server.audit_log is None else server.audit_log.lower(),
     }
-    return [text for flag, value in wanted.items() if value is not None for text in (flag, str(value))]
+    args = [text for flag, value in wanted.items() if value is not None for text in (flag, str(value))]
+    masks = () if payloads is None else payloads.mask or ()
+    return [*args, *(text for mask in masks for text in ("--access-log-mask", mask))]
 
 
 def batching_args(batching: Batching | None) -> list[str]:
