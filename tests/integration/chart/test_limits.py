@@ -146,7 +146,8 @@ def test_limits_of_a_namespace_are_held_and_spare_what_was_there(tenant: Tenant)
     # Without an annotation the default of the cluster holds.
     tenant.wait_refused(replicas=5)
     proxy = {"name": "HTTPS_PROXY", "value": "http://proxy.example"}
-    tenant.create("large", replicas=4, runtime={"ref": "other"}, gpu={"count": 1}, env=[proxy])
+    large: dict[str, Any] = {"replicas": 4, "runtime": {"ref": "other"}, "gpu": {"count": 1}, "env": [proxy]}
+    tenant.create("large", **large, explainer={"replicas": 4})
     assert "at most 4 pods" in tenant.refusal(replicas=5)
 
     tenant.limit(LIMITS)
@@ -168,6 +169,17 @@ def test_limits_of_a_namespace_are_held_and_spare_what_was_there(tenant: Tenant)
         data = {"storageUri": source}
         message = tenant.refusal(rollout={"evaluation": {"data": data, "min": "0.5"}})
         assert ("takes data from oci://registry.example/models/" in message) == is_refused
+    adapters = [
+        {"name": str(number), "file": "a.onnx_adapter", "storageUri": f"s3://{bucket}/{number}/"}
+        for number, bucket in enumerate(("models", "others"))
+    ]
+    message = tenant.refusal(generation={"adapters": adapters})
+    assert "spec.generation.adapters.storageUri" in message
+    assert "takes adapters from oci://registry.example/models/" in message
+    assert message.endswith("got s3://others/1/")
+    assert tenant.refusal(generation={"adapters": adapters[:1]}) == ""
+    assert "spec.explainer.replicas" in tenant.refusal(explainer={"replicas": 4})
+    assert tenant.refusal(explainer={}) == ""
     for name in ("HF_ENDPOINT", "HTTPS_PROXY", "http_proxy", "NO_PROXY"):
         for way in ({"value": "http://elsewhere.example"}, {"secretName": "elsewhere"}):
             message = tenant.refusal(env=[{"name": "TZ", "value": "UTC"}, {"name": name, **way}])
@@ -182,6 +194,8 @@ def test_limits_of_a_namespace_are_held_and_spare_what_was_there(tenant: Tenant)
     tenant.edit("large", {"metadata": {"labels": {"team": "mail"}}})
     with pytest.raises(ApiError, match="leave out HTTPS_PROXY"):
         tenant.edit("large", {"spec": {"model": {"storageUri": URI + "1"}}})
+    with pytest.raises(ApiError, match="leave out HTTPS_PROXY"):
+        tenant.edit("large", {"spec": {"generation": {"adapters": adapters[:1]}}})
     with pytest.raises(ApiError, match="leave out HTTPS_PROXY"):
         tenant.edit("large", {"spec": {"env": [{**proxy, "value": "http://elsewhere.example"}]}})
     tenant.edit("large", {"spec": {"model": {"storageUri": URI + "1"}, "env": None}})
