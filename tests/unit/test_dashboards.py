@@ -1,6 +1,6 @@
 """The dashboards: what each panel has to have, and that it asks for what our processes export.
 
-Whether the queries have answers is asked of a real Prometheus in `tests/integration/observe`.
+Whether the queries have answers is asked of a real Prometheus in `tests/integration/operator`.
 """
 
 from __future__ import annotations

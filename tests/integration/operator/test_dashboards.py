@@ -12,14 +12,21 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import grpc
+import prometheus_client
 import pytest
 from hack.cluster import testing
 from hack.generate.metrics import exported
 from tests.integration.operator.conftest import PATIENT_LEASE, Kube
 from tests.support.activator_process import ActivatorProcess, own_address, put_slice
+from tests.support.dashboards import (
+    filled_in,
+    label_values,
+    queries,
+    wait_answered,
+)
 from tests.support.operator_process import OperatorOptions, OperatorProcess, wait_until
 from tests.support.played_pods import played_pods, pod_addresses
 from tests.support.ports import free_port
@@ -30,13 +37,15 @@ from tests.support.tiny_models import make_adder
 from tests.unit.runtime.server_process import ServerProcess, server_process
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from modelservice_operator import metrics
+from modelservice_operator.explain.fleet import COUNTED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hack.cluster.cluster import Cluster
 
 ROOT = Path(__file__).parents[3]
-FOLDER = ROOT / "charts/modelservice-operator/files/dashboards"
 STANDBY, CONTROLLER = "activator.modelservice.dev", "endpointslice-controller.k8s.io"
 NAME, SLEEPER = "spam", "sleeper"
 AUTOSCALING = {
@@ -49,7 +58,6 @@ ROLLOUT = {
     "canary": {"steps": [{"setWeight": 50}, {"pause": {}}]},
     "contract": "Ignore",
 }
-INTERVALS = {"__rate_interval": "5m", "__interval": "15s", "__range": "1h"}
 WITH_A_DEVICE = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -59,56 +67,12 @@ from modelservice_runtime.serving import serve
 sys.exit(serve.run(sys.argv[1:]))
 """
 """The real server, with a stand-in for the library of NVIDIA's driver."""
-NOT_HERE = ("modelservice_operator_cold_start_seconds", "modelservice_operator_runtime_rollout_")
-"""No cold start is measured, and an operator of one namespace has no RuntimeRollouts:
-`tests/unit/test_dashboards.py` holds the names."""
+SELDOM = ("modelservice_operator_cold_start_seconds", "modelservice_operator_runtime_rollout_")
+"""Series of services that wake and of RuntimeRollouts, which an operator of one namespace does not have."""
 SOMEWHERE = ("modelservice_worker", "modelservice_memory_", "vllm:")
 ADDRESS = own_address()
 
 pytestmark = pytest.mark.skipif(ADDRESS is None, reason="an EndpointSlice takes no loopback address")
-
-
-class Query(NamedTuple):
-    """One question of a dashboard."""
-
-    board: str
-    panel: str
-    expression: str
-
-
-def queries() -> list[Query]:
-    """All of them, those of variables and annotations included."""
-    found: list[Query] = []
-    for file in sorted(FOLDER.glob("*.json")):
-        board = json.loads(file.read_text(encoding="utf-8"))
-        asked = [
-            (panel["title"], target["expr"])
-            for panel in board["panels"]
-            for target in panel.get("targets") or ()
-        ]
-        asked += [(one["name"], one["expr"]) for one in board.get("annotations", {}).get("list", ())]
-        asked += [
-            (f"variable {one['name']}", label_values(one["query"]))
-            for one in board["templating"]["list"]
-            if one["type"] == "query"
-        ]
-        found += [Query(file.stem, *one) for one in asked]
-    return found
-
-
-def label_values(query: str) -> str:
-    """The PromQL of what Grafana does for `label_values(SERIES, LABEL)`."""
-    found = re.fullmatch(r"label_values\((.+), (\w+)\)", query)
-    assert found is not None, query
-    series, label = found.groups()
-    return f'count by ({label}) ({series}) and on ({label}) count by ({label}) ({{{label}!=""}})'
-
-
-def filled_in(expression: str, variables: dict[str, str]) -> str:
-    """An expression with its variables replaced as Grafana does."""
-    for name, value in (variables | INTERVALS).items():
-        expression = expression.replace(f"${{{name}}}", value).replace(f"${name}", value)
-    return expression
 
 
 class Installation:
@@ -286,20 +250,30 @@ def test_every_query_of_the_dashboards_has_an_answer(observed: Installation, pro
         if f"\n{name} " not in page
     ]  # where no control group of this machine tells
     variables = {"namespace": observed.kube.namespace, "service": NAME}
-    asked = [one for one in queries() if not any(name in one.expression for name in (*NOT_HERE, *missing))]
+    asked = [one for one in queries() if not any(name in one.expression for name in (*SELDOM, *missing))]
     assert len(asked) > 80
-    empty = set(asked)
+    wait_answered(prometheus, asked, variables)
 
-    def nothing_is_empty() -> bool:
-        for one in tuple(empty):
-            if prometheus.ask(filled_in(one.expression, variables)):
-                empty.discard(one)
-        return not empty
 
-    # The last of it may come with the next scrape.
-    with contextlib.suppress(AssertionError):
-        wait_until(nothing_is_empty, "every query has an answer")
-    assert sorted(empty) == []
+def test_queries_of_what_happens_seldom_have_answers_of_the_operators_own_series(tmp_path: Path) -> None:
+    server, thread = prometheus_client.start_http_server(port := free_port(), "127.0.0.1", metrics.REGISTRY)
+    try:
+        with running_prometheus(
+            tmp_path, [Target(port, {"namespace": "ops", "pod": "operator-0"})]
+        ) as running:
+            for phase in ("schedule", "fetch", "total"):
+                metrics.COLD_START_SECONDS.labels(phase).observe(2.0)
+            metrics.FLEET_PHASE.labels("cve", "Progressing").set(1)
+            for state in COUNTED:
+                metrics.FLEET_MEMBERS.labels("cve", state).set(1)
+            for naming in SELDOM:
+                asked = queries(naming)
+                assert asked
+                wait_answered(running, asked, {"namespace": ".*"})
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(120)
 
 
 def test_processes_tell_what_the_documentation_lists_and_nothing_else(observed: Installation) -> None:
