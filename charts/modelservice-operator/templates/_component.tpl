@@ -145,13 +145,14 @@ env:
   {{- with concat $env $own.extraEnv }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
-# A cold start with thousands of objects takes seconds; liveness counts only after it.
+# A cold start with thousands of objects takes seconds, and minutes where others have the node: who is killed in it
+# begins anew, and is no sooner ready. Liveness counts only after it.
 startupProbe:
   httpGet:
     path: /healthz
     port: http
   periodSeconds: 1
-  failureThreshold: 60
+  failureThreshold: 300
 livenessProbe:
   httpGet:
     path: /healthz

@@ -123,6 +123,12 @@ def test_operator_accepts_the_arguments_and_serves_the_probed_port(container):
     assert {probe["port"] for probe in probes} == {"http"}
 
 
+def test_start_on_a_busy_node_is_not_cut_off(container):
+    # Seen on two cores for which forty processes waited: not ready in a minute, four times in a row.
+    probe = container["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 300
+
+
 def test_deployment_has_a_warm_standby_and_a_budget():
     deployment = find("Deployment")
     selector = deployment["spec"]["selector"]["matchLabels"]
