@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -57,11 +58,34 @@ def test_wheel_in_a_clean_environment_answers(packages: Path, tmp_path: Path) ->
             connection.close()
 
 
+def test_wheel_without_extras_explains_every_command_and_names_the_extra_that_lacks(
+    packages: Path, tmp_path: Path
+) -> None:
+    python = tmp_path / "venv/bin/python"
+    run(UV, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv")
+    run(UV, "pip", "install", "--quiet", "--python", python, find(packages, ".whl"))
+    command = python.with_name("modelservice")
+    listed = re.findall(r"^    (\S+)", run(command, "--help"), re.MULTILINE)
+    assert {"serve", "model", "rollout", "fleet", "completion"} <= set(listed)
+    for name in listed:
+        if not name.isdigit():  # exit codes are listed alike
+            assert f"usage: modelservice {name} " in run(command, name, "--help")
+    for arguments, extra in (
+        (("serve", "--model", "m=m.onnx"), "runtime"),
+        (("completion", "bash"), "cli"),
+        (("top",), "cli"),
+    ):
+        result = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
+        assert result.returncode == 1
+        assert f"pip install 'modelservice[{extra}]'" in result.stderr
+
+
 def test_packages_hold_the_licence_and_no_tests(packages: Path) -> None:
     with zipfile.ZipFile(find(packages, ".whl")) as wheel, tarfile.open(find(packages, ".tar.gz")) as source:
         for names in (wheel.namelist(), source.getnames()):
             assert any(name.endswith("LICENSE") for name in names)
             assert not [name for name in names if "/tests/" in name or "__pycache__" in name]
+            assert not [name for name in names if name.endswith((".so", ".pyc", ".onnx", ".key", ".pem"))]
             assert any("modelservice_runtime/" in name for name in names)
 
 
