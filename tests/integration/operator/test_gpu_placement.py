@@ -100,7 +100,7 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
         {"resources": {"requests": {"cpu": "64"}}},
         "with less cpu than 64. Nearest: spec.resources.requests.cpu of at most 32 fits",
     ),
-    "no-device": ({"gpu": claim(200)}, "No free device does for spec.gpu.claim"),
+    "no-device": ({"gpu": claim(200)}, "No free device does for spec.gpu: "),
 }
 
 

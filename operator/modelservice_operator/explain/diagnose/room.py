@@ -22,8 +22,9 @@ _NEVER_FITS = re.compile(
     r"preemption: 0/(\d+) nodes are available: \1 Preemption is not helpful for scheduling"
 )
 """No node would have enough if all its pods went."""
-_NO_DEVICE = "cannot allocate all claims"
-"""Of devices by dynamic resource allocation."""
+NO_DEVICE = "cannot allocate all claims"
+"""Of devices by dynamic resource allocation: of claims, and of resources that a DeviceClass offers
+(`extendedResourceName`)."""
 _CLAIMS = "claims"
 """Stands among resources for such devices, of whatever class."""
 _PLACES = ("Too many pods", "ReadWriteOncePod", "didn't match pod anti-affinity rules")
@@ -119,8 +120,8 @@ def _refusal(deployment: DeploymentChild) -> str | None:
 def _frees_place(message: str, freed: frozenset[str]) -> bool:
     if any(sign in message for sign in _PLACES):
         return True
-    if _NO_DEVICE in message:
-        return _CLAIMS in freed
+    if NO_DEVICE in message:
+        return any(one == _CLAIMS or "/" in one for one in freed)
     return not freed.isdisjoint(_INSUFFICIENT.findall(message)) and not _NEVER_FITS.search(message)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from modelservice_operator.explain.diagnose.cause import Cause
 from modelservice_operator.explain.diagnose.missing import missing_object
+from modelservice_operator.explain.diagnose.room import NO_DEVICE
 
 if TYPE_CHECKING:
     from modelservice_operator.explain.diagnose.cause import Situation
@@ -24,8 +25,8 @@ _AFTER_RESOURCES = (
         "Correct spec.scheduling.affinity, or add nodes.",
     ),
     (
-        ("cannot allocate all claims",),
-        "No free device does for spec.gpu.claim: correct its class and selectors, or add devices.",
+        (NO_DEVICE,),
+        "No free device does for spec.gpu: correct its claim (class, selectors) or resource, or add devices.",
     ),
     (("topology spread",), "Set spec.scheduling.topologySpread to Preferred, or add nodes."),
     (
@@ -56,7 +57,10 @@ def unschedulable(message: str, situation: Situation, placement: Placement | Non
         return missing
     if "ReadWriteOncePod" in message:
         return _claim_of_one_pod(message, situation)
-    if placement is not None and placement.nodes and not placement.fitting:
+    # A node that lacks a device has all else. Drivers offer some by the name of a resource, too (DeviceClass,
+    # extendedResourceName): these are no node's own.
+    is_of_drivers = NO_DEVICE in message
+    if placement is not None and placement.nodes and not placement.fitting and not is_of_drivers:
         return Cause(reason="Unschedulable", message=placement.sentence)
     return Cause(
         reason="Unschedulable",

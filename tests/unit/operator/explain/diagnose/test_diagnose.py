@@ -110,7 +110,17 @@ def test_diagnose_homeless_pod_that_gets_a_node_of_an_autoscaler_only_waits() ->
 def test_diagnose_claim_that_no_device_fulfils_names_the_field() -> None:
     cause = explain(unschedulable("0/1 nodes are available: 1 cannot allocate all claims. preemption: ..."))
 
-    assert "spec.gpu.claim" in cause.message
+    assert "spec.gpu: correct its claim" in cause.message
+
+
+def test_diagnose_resource_that_a_driver_offers_is_no_nodes_own() -> None:
+    pod = unschedulable("0/1 nodes are available: 1 cannot allocate all claims.")
+    pod["spec"] = homeless()["spec"]
+
+    cause = explain(pod, nodes=(Node(name="a"),))
+
+    assert "without nvidia.com/gpu" not in cause.message
+    assert "No free device does for spec.gpu" in cause.message
 
 
 # Images

@@ -21,6 +21,7 @@ NEVER_FITS = (
     "0/2 nodes are available: 1 Insufficient nvidia.com/gpu, 1 node(s) didn't match Pod's node "
     "affinity/selector. preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling."
 )
+NO_DEVICE_OF_A_DRIVER = "0/1 nodes are available: 1 cannot allocate all claims."
 QUOTA = (
     'pods "x" is forbidden: exceeded quota: tight, requested: requests.nvidia.com/gpu=1, '
     "used: requests.nvidia.com/gpu=2, limited: requests.nvidia.com/gpu=2"
@@ -195,13 +196,15 @@ def test_surge_that_old_pods_hold_nothing_for_costs_none_of_them(message: str) -
     assert "goes first" not in world.condition("Ready")["message"]
 
 
-def test_surge_without_room_on_a_node_whose_pods_could_make_it_is_given_up() -> None:
+@pytest.mark.parametrize("message", [FULL_NODE, NO_DEVICE_OF_A_DRIVER])
+def test_surge_without_room_on_a_node_whose_pods_could_make_it_is_given_up(message: str) -> None:
     world = Full()
-    world.message = FULL_NODE
+    world.message = message
     probed(world)
 
     assert world.capacity["surge"] == 0
-    assert world.capacity["message"].endswith("affinity/selector.")
+    assert "preemption" not in world.capacity["message"]
+    assert message.startswith(world.capacity["message"])
 
 
 def test_surge_without_room_is_no_matter_for_a_person() -> None:
