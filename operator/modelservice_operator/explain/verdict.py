@@ -39,8 +39,10 @@ if TYPE_CHECKING:
 
 PAUSED = "RolloutPaused"
 """Reason of Ready=False while a rollout waits for a time or a person."""
-_HEALS = " The pods start by themselves then."
-"""Added to a cause while its pods are being tried: a revision that was given up has none."""
+_HEALS = " The pods start by themselves then, within about two minutes."
+"""Added to a cause while its pods are being tried: a revision that was given up has none.
+
+The kubelet tries a volume again after at most 122 s (its exponentialbackoff.go)."""
 _REMEDIES = {
     "QuotaExceeded": "Ask for a larger ResourceQuota.",
     "Forbidden": "Correct what it names, or allow the operator to write it.",

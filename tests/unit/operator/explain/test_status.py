@@ -284,7 +284,7 @@ MISSING_SECRET = {
         }
     ]
 }
-HEALS = "The pods start by themselves then."
+HEALS = "The pods start by themselves then, within about two minutes."
 
 
 def test_compute_status_pods_start_by_themselves_only_while_there_are_pods() -> None:

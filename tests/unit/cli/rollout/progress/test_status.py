@@ -103,7 +103,7 @@ def test_status_pod_remedy_is_that_of_the_operator() -> None:
     status = rollout_status(facts_of(world, pods=world.pods))
 
     assert [one.message for one in status.pods] == [
-        status.message.removesuffix(" The pods start by themselves then.")
+        status.message.removesuffix(" The pods start by themselves then, within about two minutes.")
     ]
 
 
