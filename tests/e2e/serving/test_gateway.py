@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from hack.cluster.gateways import install_gateway_api, make_gateway, running_traefik
 from tests.support.operator_process import wait_until
 from tests.support.outside import NAME, ROUTE, TESTER, Outside, load_without_loss
 from tests.support.serving import adder_request, condition
+from tests.unit.runtime.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,3 +139,42 @@ def test_path_of_its_own_is_removed_from_requests(outside: Outside) -> None:
 
     wait_until(lambda: is_answered("/team/spam"), "the path leads to it")
     wait_until(lambda: not is_answered(""), "and no other one")
+
+
+def test_route_of_ones_own_leads_to_a_service_that_speaks_tls(outside: Outside) -> None:
+    make_certificate(outside, "closed")
+    outside.apply("closed", model=outside.push_adder(OLD), tls={"secretName": "closed"})
+    for file in yaml.safe_load_all(own_route("closed", outside.namespace)):
+        outside.cluster.api.apply({**file, "metadata": {**file["metadata"], "namespace": outside.namespace}})
+    outside.wait_ready("closed")
+
+    def is_answered() -> bool:
+        connection = http.client.HTTPConnection(*outside.address("closed"), timeout=120)
+        headers = {"Host": "closed.example.com"}
+        connection.request("POST", "/v2/models/closed/infer", json.dumps(adder_request(0.0)), headers)
+        status = connection.getresponse().status
+        connection.close()
+        return status == http.client.OK
+
+    wait_until(is_answered, "the gateway speaks TLS to the pod")
+
+
+def make_certificate(outside: Outside, name: str) -> None:
+    """The Secret of a service, and the ConfigMap by which gateways know who signed."""
+    authority = Authority()
+    pair = authority.issue(name, f"{name}.{outside.namespace}.svc")
+    files = {"tls.crt": pair.certificate.decode(), "tls.key": pair.key.decode()}
+    secret = {"metadata": {"name": name}, "type": "kubernetes.io/tls", "stringData": files}
+    outside.cluster.api.create(outside.path("secrets"), secret)
+    trusted = {"metadata": {"name": f"{name}-ca"}, "data": {"ca.crt": authority.certificate.decode()}}
+    outside.cluster.api.create(outside.path("configmaps"), trusted)
+
+
+def own_route(name: str, namespace: str) -> str:
+    """The manifests that the documentation tells, for another service."""
+    page = (Path(__file__).parents[3] / "docs" / "gateway.md").read_text(encoding="utf-8")
+    (manifests,) = re.findall(r"```yaml\n(apiVersion.*?BackendTLSPolicy.*?)```", page, re.DOTALL)
+    known = {"spam.team.svc": f"{name}.{namespace}.svc", "name: public": "name: web", "spam": name}
+    for old, new in known.items():
+        manifests = manifests.replace(old, new)
+    return str(manifests)
