@@ -117,6 +117,11 @@ def _product(need: Need, pod: PodSpec, nodes: Sequence[Node]) -> Change:
     """The one that is asked for, written in another way or shared; else the one of most nodes."""
     if not asks_device(pod):
         return _label(need, pod, nodes)
+    selected = (pod.get("nodeSelector") or {}).get(need.key)
+    if selected is not None and any(one["key"] == need.key for one in split_affinity(pod)[0]):
+        kept = {name: value for name, value in pod["nodeSelector"].items() if name != need.key}
+        text = f"a spec.scheduling.nodeSelector without {need.key}={selected}"
+        return Change(text, {**pod, "nodeSelector": kept})
     found = Counter(node.labels[need.key] for node in nodes if need.key in node.labels)
     wanted = [_words(one) for one in need.wanted.split(", ")]
     alike = [one for one in found if any(_words(one) <= words or words <= _words(one) for words in wanted)]

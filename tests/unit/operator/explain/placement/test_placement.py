@@ -209,7 +209,8 @@ def test_explain_placement_of_two_products_of_which_each_excludes_the_other_fits
 
     assert said == (
         "None of 2 nodes fits: 1 with nvidia.com/gpu.product=NVIDIA-L4, 1 with nvidia.com/gpu.product="
-        "Tesla-V100. Add such a node, or correct spec.gpu and spec.scheduling."
+        "Tesla-V100. Nearest: a spec.scheduling.nodeSelector without nvidia.com/gpu.product=Tesla-V100 "
+        "fits 1 node."
     )
 
 
