@@ -1,15 +1,16 @@
 """How the operator does with thousands of ModelServices on fake nodes; `make bench-operator`.
 
-    python -m benchmarks.scale [--services 1000 5000] [--scenarios rest cold failover edits still wave]
-        [--seconds 30] [--replicas 1] [--fill-minutes 120] [--docs docs] [--kubeconfig PATH]
+    python -m benchmarks.scale [--services 1000 5000] [--seconds 30] [--replicas 1] [--fill-minutes 120]
+        [--scenarios rest cold failover edits still wave tenants] [--docs docs] [--kubeconfig PATH]
 
 It starts a control plane with fake nodes, unless it is given one that has our CRDs and no operator, and the
 operator of this checkout as processes. With each number of services: rest, a cold start, the death of the
-leader, edits at fixed rates, edits while Kubernetes' own controllers stand still, and a newer image of the
-runtime that goes through 500 of them in waves. Latency is measured from outside: from sending the user's edit
-until a watch delivers what came of it. Calls, memory and CPU are the operator's own account. What each
-scenario found is written as soon as it ends; where time to make services runs out, those that are ready are
-measured. On a cluster of one's own the services stay.
+leader, edits at fixed rates, edits while Kubernetes' own controllers stand still, a newer image of the
+runtime that goes through 500 of them in waves, and edits of a small tenant while all of them are due.
+Latency is measured from outside: from sending the user's edit until a watch delivers what came of it. Calls,
+memory and CPU are the operator's own account. What each scenario found is written as soon as it ends; where
+time to make services runs out, those that are ready are measured. On a cluster of one's own the
+services stay.
 """
 
 from __future__ import annotations

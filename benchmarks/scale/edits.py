@@ -12,7 +12,7 @@ from modelservice_operator.client.kubeapi import MERGE_PATCH, ApiClient
 from modelservice_operator.facts.kinds import MODEL_SERVICES, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from benchmarks.scale.sight import Sight
 
@@ -58,12 +58,6 @@ class Latencies:
     """From sending it until a watch delivered its Deployment."""
     status: list[float] = field(default_factory=list)
     """Until a watch delivered a status that has seen it."""
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The value that so many percent do not exceed."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else 0.0
 
 
 class Users:

@@ -31,7 +31,7 @@ RUNTIME: dict[str, Any] = {
     "metadata": {"name": "onnx", "annotations": {"modelservice.dev/is-default-runtime": "true"}},
     "spec": {"image": "registry.example/modelservice-runtime:1"},
 }
-SCENARIOS = ("rest", "cold", "failover", "edits", "still", "wave")
+SCENARIOS = ("rest", "cold", "failover", "edits", "still", "wave", "tenants")
 WAVE_LABEL = "bench.modelservice.dev/wave"
 WAVES = (("first", 20), ("second", 200), ("rest", 500))
 """The waves of a fleet, and how many services of the first ones are in it or before."""

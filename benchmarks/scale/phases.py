@@ -10,13 +10,24 @@ from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
-from benchmarks.scale.edits import KINDS, STILL, Kind, Users, percentile
+from benchmarks.scale.edits import KINDS, REPLICAS, STILL, Kind, Users
 from benchmarks.scale.options import NAMESPACES, RUNTIME, Options
 from benchmarks.scale.plane import busy_seconds
 from benchmarks.scale.progress import saying, tell
 from benchmarks.scale.replicas import Replica, Snapshot
-from benchmarks.scale.results import EditRow, FillRow, RestRow, Result, StartRow, WaveRow
+from benchmarks.scale.results import (
+    EditRow,
+    EditTimes,
+    FillRow,
+    RestRow,
+    Result,
+    StartRow,
+    TenantRow,
+    WaveRow,
+    percentile,
+)
 from benchmarks.scale.sight import Sight, watching
+from benchmarks.scale.tenants import everybody_due, small_tenant
 from benchmarks.scale.wave import Wave
 from modelservice_operator.client.credentials import kubeconfig_credentials
 from modelservice_operator.client.kubeapi import ApiClient
@@ -55,6 +66,7 @@ class Bench:
             "edits": self._edit_all,
             "still": self._edit_still,
             "wave": self._wave,
+            "tenants": self._tenants,
         }
         for name in self._options.scenarios:
             tell(f"{self.result.services:,} services: {name}")
@@ -283,6 +295,26 @@ class Bench:
             f"a wave of {row.members}, at most {row.most_concurrent} at a time: {row.seconds:.0f} s, "
             f"{row.most_moving} moving at most, {row.writes:.1f} writes, {row.calls:.1f} calls and "
             f"{row.cpu_ms:.0f} ms of CPU a member"
+        )
+
+    async def _tenants(self) -> None:
+        """The same edits of a small tenant, with all others at rest and with all of them due."""
+        async with self._replica() as replica, small_tenant(self._api, self._options) as users:
+            await self._settle(replica)
+            await users.edit(REPLICAS, min(self._options.rates))
+            rest = users.latencies
+            before = await self._settle(replica)
+            async with everybody_due(self._api):
+                await asyncio.sleep(SETTLE_SECONDS)
+                await users.edit(REPLICAS, min(self._options.rates))
+                others = (await replica.read()).since(before)
+        self.result.tenants = TenantRow(
+            rest=EditTimes.of(rest), due=EditTimes.of(users.latencies), reconciles=others.reconciles
+        )
+        row = self.result.tenants
+        tell(
+            f"an edit of a small tenant, others at rest: {row.rest}; all of them due, with "
+            f"{row.reconciles:.0f} reconciliations meanwhile: {row.due}"
         )
 
 

@@ -80,6 +80,8 @@ ROWS: tuple[tuple[str, Callable[[Any], str]], ...] = (
         lambda one: f"{one.wave.most_moving}, {one.wave.most_concurrent}",
     ),
     ("Writes a member, and CPU", lambda one: f"{one.wave.writes:.1f}, {one.wave.cpu_ms:.0f} ms"),
+    ("An edit of a small tenant, p50 / p99: others at rest", lambda one: f"{one.tenants.rest}"),
+    ("All services of another are due", lambda one: f"{one.tenants.due}"),
 )
 EDIT_COLUMNS = (
     *("Services", "Edit", "Rate", "Deployment p50 / p99", "Status p50 / p99", "ConfigMap p50 / p99"),

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.scale.edits import Latencies
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The value that so many percent do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] if ordered else 0.0
 
 
 @dataclass(kw_only=True)
@@ -73,6 +85,44 @@ class WaveRow:
 
 
 @dataclass(kw_only=True)
+class EditTimes:
+    """Milliseconds until a watch delivered the Deployment of an edit, and those of a ConfigMap's patch."""
+
+    deployment_p50: float
+    deployment_p99: float
+    plain_p50: float
+    plain_p99: float
+
+    @classmethod
+    def of(cls, seen: Latencies) -> EditTimes:
+        """Of all edits."""
+        return cls(
+            deployment_p50=percentile(seen.deployment, 50),
+            deployment_p99=percentile(seen.deployment, 99),
+            plain_p50=percentile(seen.plain, 50),
+            plain_p99=percentile(seen.plain, 99),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.deployment_p50:.0f} / {self.deployment_p99:.0f} ms "
+            f"(ConfigMap {self.plain_p50:.0f} / {self.plain_p99:.0f})"
+        )
+
+
+@dataclass(kw_only=True)
+class TenantRow:
+    """Edits of a small tenant beside a large one."""
+
+    rest: EditTimes
+    """All others are at rest."""
+    due: EditTimes
+    """Every service of the large one is due at the operator, again and again."""
+    reconciles: float
+    """Of everybody, meanwhile."""
+
+
+@dataclass(kw_only=True)
 class Result:
     """What came of one number of services."""
 
@@ -83,5 +133,6 @@ class Result:
     failover: StartRow | None = None
     edits: list[EditRow] = field(default_factory=list)
     wave: WaveRow | None = None
+    tenants: TenantRow | None = None
     failed: dict[str, str] = field(default_factory=dict)
     """Scenarios that came to no end, and why."""
