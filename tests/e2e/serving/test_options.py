@@ -20,7 +20,12 @@ def deployed(user: User) -> Object:
     user.cluster.api.create(user.path("secrets"), secret)
     spec: dict[str, Any] = {
         "model": {**user.push_adder(3), "name": MODEL_NAME, "samples": {"shapes": [SHAPE]}},
-        "server": {"maxRequestBytes": "1Ki", "maxConnectionAgeSeconds": 1, "accessLog": "all"},
+        "server": {
+            "maxRequestBytes": "1Ki",
+            "maxConnectionAgeSeconds": 1,
+            "accessLog": "all",
+            "accessLogPayloads": {"mask": ["$.inputs[*].data"]},
+        },
         "batching": {"maxBatchSize": 4, "rowsAreIndependent": True},
         "env": [
             {"name": "TZ", "value": "Asia/Tokyo"},
@@ -45,6 +50,20 @@ def test_model_answers_under_its_name_in_the_protocols(user: User, deployed: Obj
     connection.request("POST", f"/v2/models/{MODEL_NAME}/infer", json.dumps({"id": "x" * 2000}))
     assert connection.getresponse().status == http.client.REQUEST_ENTITY_TOO_LARGE
     connection.close()
+
+
+def test_bodies_in_the_log_of_a_pod_lack_what_is_masked(user: User, deployed: Object) -> None:
+    connection = http.client.HTTPConnection(*user.address(NAME), timeout=120)
+    assert ask_adder(connection, MODEL_NAME, 41.5) == 44.5
+    connection.close()
+    (pod,) = user.pods(NAME).values()
+
+    def line() -> str:
+        text = user.run_kubectl("logs", pod["metadata"]["name"], "-c", "server")
+        return next((one for one in text.splitlines() if '"data": [44.5' in one), "")
+
+    wait_until(lambda: bool(line()), "the answer is in the log")
+    assert [one["data"] for one in json.loads(line())["request"]["inputs"]] == ["***"]
 
 
 def test_environment_reaches_the_container_that_it_is_for(user: User, deployed: Object) -> None:
