@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from hack.cluster.images import ImageBuild, build_and_push, build_image
 from hack.demo.images import OPERATOR
+from hack.load import Load
 from tests.support.installation import NAMESPACE, ROOT, Installation
+from tests.support.load import adder_load
 from tests.support.operator_process import wait_until
 from tests.support.serving import CHILDREN, User, is_current, is_ready
 
@@ -79,9 +81,11 @@ def test_operator_with_another_pod_builder_restarts_no_pod(
     before = user.pods(UPGRADED)
     versions = user.versions_at_rest(UPGRADED)
 
-    request.getfixturevalue("upgrade")
-    user.apply("newer", model=user.push_adder(1))
-    user.wait_ready("newer")
+    with adder_load(user, UPGRADED, grpc_clients=True) as load:
+        request.getfixturevalue("upgrade")
+        user.apply("newer", model=user.push_adder(1))
+        user.wait_ready("newer")
+    assert_answered(load)
     (newer,) = user.pods("newer").values()
     assert newer["metadata"]["annotations"][ANNOTATION] == "variant"
 
@@ -98,3 +102,20 @@ def test_operator_with_another_pod_builder_restarts_no_pod(
     user.wait_ready(UPGRADED)
     (pod,) = user.pods(UPGRADED).values()
     assert pod["metadata"]["annotations"][ANNOTATION] == "variant"
+
+    # The way back is the same: what the newer operator made is left as it is.
+    versions, before = user.versions_at_rest(UPGRADED), user.pods(UPGRADED)
+    with adder_load(user, UPGRADED, grpc_clients=True) as load:
+        installation.set_operator_image(installation.operator_image)
+        user.apply("older", model=user.push_adder(1))
+        user.wait_ready("older")
+    assert_answered(load)
+    (older,) = user.pods("older").values()
+    assert ANNOTATION not in older["metadata"].get("annotations", {})
+    assert (user.versions(UPGRADED), user.pods(UPGRADED).keys()) == (versions, before.keys())
+
+
+def assert_answered(load: Load) -> None:
+    """Clients were answered all the time."""
+    assert not load.failures, f"{len(load.failures)} of {load.count()}: {load.failures[:3]}"
+    assert load.count() > 50
