@@ -13,7 +13,12 @@ import msgspec
 
 from modelservice_operator.api import ExplainerSpec, parse_part
 from modelservice_operator.decide.resources.metadata import Owner, build_metadata, service_selector
-from modelservice_operator.decide.resources.network_policy import policy_port, to_dns
+from modelservice_operator.decide.resources.network_policy import (
+    DNS_PORT,
+    OPENSHIFT_DNS_PORT,
+    policy_port,
+    to_dns,
+)
 from modelservice_operator.decide.resources.service import app_protocol
 from modelservice_operator.decide.revision import is_encrypted
 from modelservice_operator.facts import access_files, labels, names, ports
@@ -222,6 +227,6 @@ def _network_policy(
             "podSelector": {"matchLabels": pod_labels(owner)},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [ingress],
-            "egress": [to_dns(), to_model, *to_components],
+            "egress": [to_dns(DNS_PORT, OPENSHIFT_DNS_PORT), to_model, *to_components],
         },
     }

@@ -15,8 +15,9 @@ from modelservice_operator.facts import labels, ports
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-_DNS_PORTS = (53, 5353)
-"""What a policy sees is the port of the pods behind the Service: that of OpenShift's is the second one."""
+DNS_PORT = 53
+OPENSHIFT_DNS_PORT = 5353
+"""What a policy sees is the port of the pods behind the Service."""
 _INTERNET = (
     # Beside link-local ones: Azure, Alibaba Cloud and Oracle Cloud.
     {
@@ -51,8 +52,9 @@ def build_network_policy(
     downloads and traces (a policy is per pod), `identities` are the schemes of models that are fetched as a
     service account of the user's.
     """
+    # What reaches out may ask every pod, those of OpenShift's DNS too; the rest needs no names.
     extra = [policy_port(number, "TCP") for number in wanted.extra_ports or ()]
-    egress: list[dict[str, Any]] = [to_dns()]
+    egress: list[dict[str, Any]] = [to_dns(DNS_PORT)]
     if extra:
         egress.append({"ports": extra})
     if reaches_out:
@@ -104,9 +106,9 @@ def peers_of(wanted: NetworkPolicySpec, components: Iterable[Mapping[str, Any]])
     return [without_empty({**peer}) for peer in (*map(NetworkPeer.to_dict, wanted.peers), *components)]
 
 
-def to_dns() -> dict[str, Any]:
+def to_dns(*numbers: int) -> dict[str, Any]:
     """Return the rule that lets pods ask for names."""
-    return {"ports": [policy_port(number, protocol) for number in _DNS_PORTS for protocol in ("UDP", "TCP")]}
+    return {"ports": [policy_port(number, protocol) for number in numbers for protocol in ("UDP", "TCP")]}
 
 
 def _to_service(cidr: str, port: int) -> dict[str, Any]:
