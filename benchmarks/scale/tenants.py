@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import time
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -26,7 +27,7 @@ PAUSE_SECONDS = 2.0
 @contextlib.asynccontextmanager
 async def small_tenant(api: ApiClient, options: Options) -> AsyncIterator[Users]:
     """Users of a namespace of their own with some services, which are ready; it stays."""
-    own = replace(options, namespace=f"{options.namespace}-small-{options.services}", services=SERVICES)
+    own = replace(options, namespace=f"{options.namespace}-small-{int(time.time())}", services=SERVICES)
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own.namespace}}
     await api._call("POST", NAMESPACES, NAMESPACES.path(), body=namespace, timeout_seconds=CALL_SECONDS)
     async with watching(api, own.namespace) as sight:

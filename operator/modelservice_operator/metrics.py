@@ -36,6 +36,11 @@ QUEUE_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60),
     registry=REGISTRY,
 )
+CONCURRENCY_LIMIT = Gauge(
+    f"{PREFIX}_concurrency_limit",
+    "Reconciliations at once of one namespace, as many as the API server answers without a queue.",
+    registry=REGISTRY,
+)
 RETRIES = Counter(f"{PREFIX}_queue_retries", "Keys put back with a backoff.", registry=REGISTRY)
 AUDIT_CORRECTIONS = Counter(
     f"{PREFIX}_audit_corrections",

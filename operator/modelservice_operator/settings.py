@@ -74,7 +74,7 @@ class Settings(ProcessSettings):
     """Everything that can be chosen at the operator's start-up."""
 
     workers: int = 8
-    """Of one namespace at the same time. Measured: 8 keep the API server busy, 16 only queue there."""
+    """Of one namespace at the same time, where the API server answers so many without a queue."""
     audit_interval_seconds: float = 300.0
     network_policy: NetworkPolicySpec = STRICT_NETWORK_POLICY
     """For ModelServices that leave spec.networkPolicy, or a field of it, out."""
@@ -161,7 +161,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_process_arguments(parser, lease_name=LeaseSettings.name)
     add = parser.add_argument
-    add("--workers", type=_positive_int, default=Settings.workers, help="objects reconciled at the same time")
+    add(
+        "--workers",
+        type=_positive_int,
+        default=Settings.workers,
+        help="objects of a namespace reconciled at once, at most",
+    )
     add("--audit-interval-seconds", type=_positive_float, default=Settings.audit_interval_seconds,
         help="how often the cache is compared with the API server")  # fmt: skip
     add(

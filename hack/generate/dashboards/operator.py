@@ -110,7 +110,13 @@ def _operator(dashboard: Dashboard) -> None:
             *quantiles(f"{p}_queue_duration_seconds", ""),
         )
     ).with_panel(
-        graph("Queue", "Services that wait for a worker.", NUMBER, Query(WAITING, "waiting"))
+        graph(
+            "Queue",
+            "Services that wait for a worker, and how many of one namespace are reconciled at once.",
+            NUMBER,
+            Query(WAITING, "waiting"),
+            Query(f"max({p}_concurrency_limit and {p}_leader == 1)", "at once"),
+        )
     ).with_panel(
         graph(
             "Put back",

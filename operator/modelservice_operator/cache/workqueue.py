@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import heapq
+import math
 import random
 from collections import Counter, OrderedDict, deque
 from typing import TYPE_CHECKING, NamedTuple
@@ -52,6 +53,11 @@ class _Lane:
     def __init__(self) -> None:
         self._namespaces: OrderedDict[str, deque[Key]] = OrderedDict()
 
+    @property
+    def namespaces(self) -> set[str]:
+        """Those that have a key."""
+        return set(self._namespaces)
+
     def has_one(self, but: set[str]) -> bool:
         """Whether there is a key of another namespace than these."""
         return len(self._namespaces) > len(but) or any(one not in but for one in self._namespaces)
@@ -81,11 +87,45 @@ class _Lane:
             del self._namespaces[key.namespace]
 
 
+class _Share:
+    """How many keys workers have of each namespace, and of which as many as they may."""
+
+    def __init__(self, most: float) -> None:
+        self.most = most
+        self._held: Counter[str] = Counter()
+        self.full: set[str] = set()
+
+    def take(self, namespace: str) -> None:
+        self._held[namespace] += 1
+        self._note(namespace)
+
+    def give_back(self, namespace: str) -> None:
+        self._held -= Counter([namespace])
+        self._note(namespace)
+
+    def limit(self, most: int) -> None:
+        self.most = most
+        for namespace in self._held:
+            self._note(namespace)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another namespace may have one, too."""
+        return self._held.total() <= self.most
+
+    def _note(self, namespace: str) -> None:
+        if self._held[namespace] >= self.most:
+            self.full.add(namespace)
+        else:
+            self.full.discard(namespace)
+
+
 class WorkQueue:
     """Keys that need a reconciliation.
 
     With `most_per_namespace` workers take at most so many keys of one namespace at the same time. Where there
-    is one worker more than that, it is free for the others, however long those take.
+    is one worker more than that, it is free for the others, however long those take. Of keys that are not
+    urgent `limit` may allow fewer, and then one more in all.
     """
 
     def __init__(
@@ -97,15 +137,13 @@ class WorkQueue:
     ) -> None:
         self._jitter = jitter
         self._late_seconds = late_seconds
-        self._most = most_per_namespace
+        most = math.inf if most_per_namespace is None else most_per_namespace
+        self._all, self._routine = _Share(most), _Share(most)
+        """What workers have: all of it, and what is not urgent."""
         self._lanes = {priority: _Lane() for priority in Priority}
         self._waiting: dict[Key, tuple[Priority, float]] = {}
         """Keys in a lane, with the time at which they came."""
-        self._processing: set[Key] = set()
-        self._held: Counter[str] = Counter()
-        """How many keys workers have, by namespace."""
-        self._full: set[str] = set()
-        """Namespaces of which workers have as many as they may."""
+        self._processing: dict[Key, Priority] = {}
         self._again: dict[Key, Priority] = {}
         """Keys that were added while a worker had them."""
         self._due: dict[Key, tuple[float, Priority]] = {}
@@ -154,7 +192,7 @@ class WorkQueue:
 
     async def get(self) -> Key:
         """The next key; call `done` with it afterwards."""
-        while self._closed or not any(lane.has_one(self._full) for lane in self._lanes.values()):
+        while self._closed or not any(lane.has_one(self._full(one)) for one, lane in self._lanes.items()):
             getter = asyncio.get_running_loop().create_future()
             self._getters.append(getter)
             try:
@@ -163,11 +201,10 @@ class WorkQueue:
                 if getter.done() and not getter.cancelled():
                     self._wake_one()  # this wake-up was for a key that somebody else can take
                 raise
-        key = self._pop()
-        self._processing.add(key)
-        self._held[key.namespace] += 1
-        if self._held[key.namespace] == self._most:
-            self._full.add(key.namespace)
+        key, priority = self._pop()
+        self._processing[key] = priority
+        for share in self._shares(priority):
+            share.take(key.namespace)
         self._idle.clear()
         # Whatever was due later is covered by the reconciliation that starts now.
         self._due.pop(key, None)
@@ -176,16 +213,21 @@ class WorkQueue:
 
     def done(self, key: Key) -> None:
         """The worker has finished with `key`."""
-        self._processing.discard(key)
-        self._held -= Counter([key.namespace])
-        if key.namespace in self._full:
-            self._full.discard(key.namespace)
-            self._wake_one()
+        for share in self._shares(self._processing.pop(key)):
+            share.give_back(key.namespace)
+        self._wake_one()
         if not self._processing:
             self._idle.set()
         priority = self._again.pop(key, None)
         if priority is not None:
             self.add(key, priority)
+
+    def limit(self, most_per_namespace: int) -> None:
+        """From now on hand out at most so many keys of one namespace that are not urgent."""
+        self._routine.limit(most_per_namespace)
+        metrics.CONCURRENCY_LIMIT.set(most_per_namespace)
+        for _ in range(len(self._getters)):
+            self._wake_one()
 
     def close(self) -> None:
         """Hand out no more keys."""
@@ -207,18 +249,33 @@ class WorkQueue:
         metrics.QUEUE_DEPTH.set(len(self._waiting))
         self._wake_one()
 
-    def _pop(self) -> Key:
+    def _shares(self, priority: Priority) -> tuple[_Share, ...]:
+        """Return what a key counts in that a worker has."""
+        return (self._all,) if priority is Priority.URGENT else (self._all, self._routine)
+
+    def _full(self, priority: Priority) -> set[str]:
+        """Return the namespaces of which no key of this priority may be taken now."""
+        if priority is Priority.URGENT:
+            return self._all.full
+        if not self._routine.has_room:
+            return self._lanes[priority].namespaces
+        return self._all.full | self._routine.full
+
+    def _pop(self) -> tuple[Key, Priority]:
+        fulls = {priority: self._full(priority) for priority in Priority}
         urgent, normal = self._lanes[Priority.URGENT], self._lanes[Priority.NORMAL]
-        if urgent.has_one(self._full) and not self._is_starving(normal.next(self._full)):
+        has_urgent = urgent.has_one(fulls[Priority.URGENT])
+        if has_urgent and not self._is_starving(normal.next(fulls[Priority.NORMAL])):
             self._urgent_in_a_row += 1
-            key = urgent.pop(self._full)
+            priority = Priority.URGENT
         else:
             self._urgent_in_a_row = 0
-            key = normal.pop(self._full)
+            priority = Priority.NORMAL
+        key = self._lanes[priority].pop(fulls[priority])
         _, since = self._waiting.pop(key)
         metrics.QUEUE_SECONDS.observe(asyncio.get_running_loop().time() - since)
         metrics.QUEUE_DEPTH.set(len(self._waiting))
-        return key
+        return key, priority
 
     def _is_starving(self, key: Key | None) -> bool:
         """Whether a key that is not urgent has its turn before one that is."""

@@ -52,6 +52,7 @@ from modelservice_operator.sources.framework import KopfFlags, run_kopf, watcher
 from modelservice_operator.sources.namespaces import guard_rights, wait_for_readable
 from modelservice_operator.sources.offers import Absence, Offers
 from modelservice_operator.sources.watch import ResourceWatch
+from modelservice_operator.work.concurrency import ConcurrencyLimit
 from modelservice_operator.work.fleet import FleetReconciler, Turns
 from modelservice_operator.work.measure.measurer import Measurer
 from modelservice_operator.work.pods.reader import PodReader
@@ -114,6 +115,7 @@ class Operator:
                 rounds=self._rounds,
                 measurer=Measurer(self._on_pods),
                 recorder=self._recorder,
+                concurrency=ConcurrencyLimit(most=settings.workers, tell=self._queue.limit),
             ),
             pods=pods,
             standbys=Standbys(

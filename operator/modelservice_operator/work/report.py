@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from modelservice_operator.client.kubeapi import ApiClient
     from modelservice_operator.decide.decision import Decision
     from modelservice_operator.facts.observed import Observed
+    from modelservice_operator.work.concurrency import ConcurrencyLimit
     from modelservice_operator.work.measure.measurer import Measurer
     from modelservice_operator.work.pods.reader import PodReader, Pods
     from modelservice_operator.work.pods.rounds import Rounds
@@ -99,6 +100,7 @@ class Reporter:
     rounds: Rounds
     measurer: Measurer
     recorder: Recorder
+    concurrency: ConcurrencyLimit
     clock: Callable[[], float] = time.monotonic
     _paces: dict[Key, _Pace] = field(default_factory=dict)
     _looks: Allowance = field(default_factory=lambda: Allowance(most=MOST_LOOKS, each_seconds=LOOK_SECONDS))
@@ -276,6 +278,7 @@ class Reporter:
 
     async def _write(self, key: Key, patch: Mapping[str, Any]) -> bool:
         """Whether the patch was applied; False where the service, or its namespace, is gone."""
+        started = self.clock()
         try:
             answer = await self.api.patch_status(MODEL_SERVICES, key.namespace, key.name, {"status": patch})
         except NotFoundError:
@@ -284,6 +287,7 @@ class Reporter:
             if is_namespace_gone(error):
                 return False
             raise
+        self.concurrency.note(self.clock() - started)
         self.ingest.on_service_written(answer)
         return True
 

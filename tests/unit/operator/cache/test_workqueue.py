@@ -209,6 +209,7 @@ STEPS = st.one_of(
     st.tuples(st.just("add"), KEYS, st.sampled_from(list(Priority))),
     st.tuples(st.just("get"), st.none(), st.none()),
     st.tuples(st.just("done"), st.integers(0, 3), st.none()),
+    st.tuples(st.just("limit"), st.integers(1, 3), st.none()),
 )
 
 
@@ -229,37 +230,87 @@ async def test_namespace_with_its_share_of_workers_leaves_the_others_theirs():
     assert (await asyncio.wait_for(fourth, 120)).namespace == "crowd"
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(STEPS, max_size=60), st.sampled_from([None, 1, 2]))
+async def test_limit_holds_back_what_is_not_urgent_and_a_higher_one_lets_it_go_at_once():
+    queue = WorkQueue(most_per_namespace=3)
+    for number in range(9):
+        queue.add(Key("crowd", str(number)))
+        queue.add(Key("others", str(number)))
+    held = [await queue.get() for _ in range(4)]
+    queue.limit(1)
+    waiters = [asyncio.create_task(queue.get()) for _ in range(3)]
+    for key in held[:2]:
+        queue.done(key)
+        await asyncio.sleep(0)
+    assert not any(waiter.done() for waiter in waiters), "two are still at work"
+    queue.add(Key("crowd", "edited"), Priority.URGENT)
+    edited, _ = await asyncio.wait({*waiters}, timeout=120, return_when=asyncio.FIRST_COMPLETED)
+    assert [one.result().name for one in edited] == ["edited"]
+    queue.done(held[2])
+    more, waiting = await asyncio.wait({*waiters} - edited, timeout=120, return_when=asyncio.FIRST_COMPLETED)
+    assert [one.result().namespace != held[3].namespace for one in more] == [True]
+    queue.limit(3)
+    await asyncio.wait_for(asyncio.gather(*waiting), 120)
+
+
+class Model:
+    """What a queue was told, and what it may do."""
+
+    def __init__(self, most: float) -> None:
+        self.queue = WorkQueue(most_per_namespace=None if most == math.inf else int(most))
+        self.most = self.limit = most
+        self.held: list[tuple[Key, Priority]] = []
+        self.owed: dict[Key, Priority] = {}
+        """Added and not handed out since."""
+
+    def may_have(self, key: Key) -> bool:
+        taken = {one for one, _ in self.held if one.namespace == key.namespace}
+        routine = {one for one, priority in self.held if priority is Priority.NORMAL}
+        if key in taken or len(taken) >= self.most:
+            return False
+        has_room = len(routine) <= self.limit and len(routine & taken) < self.limit
+        return self.owed[key] is Priority.URGENT or has_room
+
+    def add(self, key: Key, priority: Priority) -> None:
+        self.queue.add(key, priority)
+        self.owed[key] = min(priority, self.owed.get(key, priority))
+
+    def limit_to(self, most: int, _: None) -> None:
+        self.limit = most
+        self.queue.limit(most)
+
+    async def get(self) -> None:
+        may = {key for key in self.owed if self.may_have(key)}
+        getter = asyncio.create_task(self.queue.get())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert getter.done() == bool(may), "a free worker and a key that it may have find each other"
+        if may:
+            key = getter.result()
+            assert key in may
+            self.held.append((key, self.owed.pop(key)))
+        else:
+            getter.cancel()
+
+    def done(self, number: int, _: None) -> None:
+        if self.held:
+            self.queue.done(self.held.pop(number % len(self.held))[0])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(STEPS, max_size=60), st.sampled_from([math.inf, 1, 2]))
 def test_any_order_of_steps_loses_no_key_and_never_gives_one_twice(steps, most):
     async def run() -> None:
-        queue = WorkQueue(most_per_namespace=most)
-        held: list[Key] = []
-        owed: set[Key] = set()  # added and not yet handed out since
+        model = Model(most)
+        act = {"add": model.add, "limit": model.limit_to, "done": model.done}
         for step, subject, priority in steps:
-            if step == "add":
-                queue.add(subject, priority)
-                owed.add(subject)
-            elif step == "get":
-                taken = Counter(key.namespace for key in held)
-                may = {key for key in owed - set(held) if most is None or taken[key.namespace] < most}
-                getter = asyncio.create_task(queue.get())
-                for _ in range(3):
-                    await asyncio.sleep(0)
-                assert getter.done() == bool(may), "a free worker and a key that it may have find each other"
-                if not may:
-                    getter.cancel()
-                    continue
-                key = getter.result()
-                assert key in may
-                held.append(key)
-                owed.discard(key)
-            elif step == "done" and held:
-                queue.done(held.pop(subject % len(held)))
-        for key in held:
-            queue.done(key)
-        rest = await take(queue, len(queue))
-        assert Counter(rest) == Counter(owed)
+            if step == "get":
+                await model.get()
+            else:
+                act[step](subject, priority)
+        while model.held:
+            model.done(0, None)
+        rest = await take(model.queue, len(model.queue))
+        assert Counter(rest) == Counter(model.owed.keys())
 
     asyncio.run(run())
 

@@ -21,6 +21,7 @@ from modelservice_operator.facts.errors import NotFoundError
 from modelservice_operator.facts.kinds import CHILD_BY_KIND, DEPLOYMENTS, Resource
 from modelservice_operator.facts.labels import MANAGER, REVISION
 from modelservice_operator.facts.observed import PodReport
+from modelservice_operator.work.concurrency import ConcurrencyLimit
 from modelservice_operator.work.measure.measurer import Measurer
 from modelservice_operator.work.pods.reader import Pods
 from modelservice_operator.work.pods.reports import Answers
@@ -71,6 +72,7 @@ class Cluster:
             rounds=api,
             measurer=Measurer(lambda _: None),
             recorder=api,
+            concurrency=ConcurrencyLimit(most=1, tell=lambda _: None),
             clock=lambda: (self.now - BEGIN).total_seconds(),
         )
         listening = Listening(lambda _: None)

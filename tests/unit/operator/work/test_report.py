@@ -60,6 +60,8 @@ class Desk:
         self.follows = False
         self.forgotten = 0
         self.recorded: list[object] = []
+        self.slowness_seconds = 0.0
+        self.call_seconds: list[float] = []
         self.error: ApiError | None = None
         self.uncompared: str | None = None
         self.is_called = False
@@ -73,6 +75,7 @@ class Desk:
             rounds=self,  # type: ignore[arg-type]
             measurer=Measurer(lambda _: None),
             recorder=self,  # type: ignore[arg-type]
+            concurrency=self,  # type: ignore[arg-type]
             clock=lambda: self.now,
         )
 
@@ -80,12 +83,16 @@ class Desk:
         if self.error is not None:
             raise self.error
         self.patches.append(args[-1]["status"])
+        self.now += self.slowness_seconds
         return {}
 
     async def read(self, *_: object, follow: bool) -> Pods:
         self.pod_reads += 1
         self.follows = follow
         return self.found
+
+    def note(self, seconds: float) -> None:
+        self.call_seconds.append(seconds)
 
     def on_service_written(self, _: object) -> None:
         self.stored = self.status
@@ -141,6 +148,17 @@ async def test_status_is_written_with_an_event_and_then_not_again(desk):
     await desk.report()
     await desk.report()
     assert (len(desk.patches), len(desk.recorded)) == (1, 1)
+
+
+async def test_limit_of_reconciliations_at_once_goes_by_the_time_of_answers(desk):
+    desk.slowness_seconds = 0.25
+    desk.error = ApiError("too many requests", status=429)
+    with pytest.raises(ApiError):
+        await desk.report()
+    assert desk.call_seconds == [], "a refusal is quick where everything is slow"
+    desk.error = None
+    await desk.report()
+    assert desk.call_seconds == [0.25]
 
 
 async def test_counts_wait_a_second_after_a_write_and_come_back(desk):
