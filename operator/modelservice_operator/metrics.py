@@ -38,7 +38,7 @@ QUEUE_SECONDS = Histogram(
 )
 CONCURRENCY_LIMIT = Gauge(
     f"{PREFIX}_concurrency_limit",
-    "Reconciliations at once of one namespace, as many as the API server answers without a queue.",
+    "Reconciliations at once of a namespace without an edit, where many wait: what the API server bears.",
     registry=REGISTRY,
 )
 RETRIES = Counter(f"{PREFIX}_queue_retries", "Keys put back with a backoff.", registry=REGISTRY)

@@ -30,6 +30,10 @@ LATE_SECONDS = 2.0
 """One that has waited for so long has its turn after each urgent one: where a thousand services are created
 at once, the first ones are told of before the last ones begin."""
 
+BULK = 32
+"""Where no more keys wait, all workers may take them: so few calls make no queue that lasts, and where
+reading pods takes long ten services need not wait for each other."""
+
 
 class Key(NamedTuple):
     """Which ModelService."""
@@ -125,7 +129,7 @@ class WorkQueue:
 
     With `most_per_namespace` workers take at most so many keys of one namespace at the same time. Where there
     is one worker more than that, it is free for the others, however long those take. Of keys that are not
-    urgent `limit` may allow fewer, and then one more in all.
+    urgent `limit` may allow fewer, and then one more in all, while more than `bulk` keys wait.
     """
 
     def __init__(
@@ -134,9 +138,11 @@ class WorkQueue:
         *,
         most_per_namespace: int | None = None,
         late_seconds: float = LATE_SECONDS,
+        bulk: int = BULK,
     ) -> None:
         self._jitter = jitter
         self._late_seconds = late_seconds
+        self._bulk = bulk
         most = math.inf if most_per_namespace is None else most_per_namespace
         self._all, self._routine = _Share(most), _Share(most)
         """What workers have: all of it, and what is not urgent."""
@@ -202,6 +208,7 @@ class WorkQueue:
                     self._wake_one()  # this wake-up was for a key that somebody else can take
                 raise
         key, priority = self._pop()
+        self._wake_one()  # where so few are left that the limit no longer holds
         self._processing[key] = priority
         for share in self._shares(priority):
             share.take(key.namespace)
@@ -255,7 +262,7 @@ class WorkQueue:
 
     def _full(self, priority: Priority) -> set[str]:
         """Return the namespaces of which no key of this priority may be taken now."""
-        if priority is Priority.URGENT:
+        if priority is Priority.URGENT or len(self._waiting) <= self._bulk:
             return self._all.full
         if not self._routine.has_room:
             return self._lanes[priority].namespaces

@@ -231,7 +231,7 @@ async def test_namespace_with_its_share_of_workers_leaves_the_others_theirs():
 
 
 async def test_limit_holds_back_what_is_not_urgent_and_a_higher_one_lets_it_go_at_once():
-    queue = WorkQueue(most_per_namespace=3)
+    queue = WorkQueue(most_per_namespace=3, bulk=0)
     for number in range(9):
         queue.add(Key("crowd", str(number)))
         queue.add(Key("others", str(number)))
@@ -252,11 +252,31 @@ async def test_limit_holds_back_what_is_not_urgent_and_a_higher_one_lets_it_go_a
     await asyncio.wait_for(asyncio.gather(*waiting), 120)
 
 
+async def test_last_ones_of_a_bulk_are_handed_out_to_all_workers_that_wait():
+    queue = WorkQueue(most_per_namespace=8, bulk=5)
+    queue.limit(1)
+    for number in range(8):
+        queue.add(Key("crowd", str(number)))
+    getters = [asyncio.create_task(queue.get()) for _ in range(8)]
+
+    async def taken() -> list[Key]:
+        for _ in range(50):
+            await asyncio.sleep(0)
+        return [getter.result() for getter in getters if getter.done()]
+
+    (first,) = await taken()
+    queue.done(first)
+    (second,) = {*await taken()} - {first}
+    queue.done(second)
+    assert len(await taken()) == 8, "five waited, and no limit held for them"
+
+
 class Model:
     """What a queue was told, and what it may do."""
 
-    def __init__(self, most: float) -> None:
-        self.queue = WorkQueue(most_per_namespace=None if most == math.inf else int(most))
+    def __init__(self, most: float, bulk: int) -> None:
+        self.queue = WorkQueue(most_per_namespace=None if most == math.inf else int(most), bulk=bulk)
+        self.bulk = bulk
         self.most = self.limit = most
         self.held: list[tuple[Key, Priority]] = []
         self.owed: dict[Key, Priority] = {}
@@ -268,7 +288,8 @@ class Model:
         if key in taken or len(taken) >= self.most:
             return False
         has_room = len(routine) <= self.limit and len(routine & taken) < self.limit
-        return self.owed[key] is Priority.URGENT or has_room
+        are_few = len(self.owed.keys() - {one for one, _ in self.held}) <= self.bulk
+        return self.owed[key] is Priority.URGENT or has_room or are_few
 
     def add(self, key: Key, priority: Priority) -> None:
         self.queue.add(key, priority)
@@ -297,10 +318,10 @@ class Model:
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.lists(STEPS, max_size=60), st.sampled_from([math.inf, 1, 2]))
-def test_any_order_of_steps_loses_no_key_and_never_gives_one_twice(steps, most):
+@given(st.lists(STEPS, max_size=60), st.sampled_from([math.inf, 1, 2]), st.sampled_from([0, 2, 32]))
+def test_any_order_of_steps_loses_no_key_and_never_gives_one_twice(steps, most, bulk):
     async def run() -> None:
-        model = Model(most)
+        model = Model(most, bulk)
         act = {"add": model.add, "limit": model.limit_to, "done": model.done}
         for step, subject, priority in steps:
             if step == "get":
