@@ -126,6 +126,12 @@ def test_second_reconcile_and_restart_write_nothing(kube, make_operator):
     assert kube.versions() == versions
 
 
+def test_bulk_is_limited_from_the_start(kube, make_operator):
+    operator = make_operator().start().wait_leading()
+    limit = operator.metric("modelservice_operator_concurrency_limit")
+    assert limit == 1, "no answer of the API server has been timed"
+
+
 def test_sigterm_finishes_and_releases_the_lease(kube, make_operator):
     operator = make_operator().start().wait_leading()
     assert operator.stop(timeout_seconds=30) == 0  # the grace period of its pod

@@ -153,12 +153,18 @@ def infer_grpc(server: ServerProcess, images: int) -> str:
     return "OK"
 
 
+def server_in(
+    container: Container, model: Path, *flags: str
+) -> contextlib.AbstractContextManager[ServerProcess]:
+    """A server whose memory is that of the container."""
+    program = PROGRAM.format(procs=str(container.path / "cgroup.procs"))
+    return server_process("--model", f"m={model}", "--drain-delay-seconds", "0", *flags, program=program)
+
+
 @needs_root
 @pytest.mark.parametrize("container", [256], indirect=True)
 def test_requests_beyond_memory_fail_and_what_they_took_comes_back(container: Container, model: Path) -> None:
-    program = PROGRAM.format(procs=str(container.path / "cgroup.procs"))
-    flags = ("--model", f"m={model}", "--intra-op-threads", "1", "--drain-delay-seconds", "0")
-    with server_process(*flags, program=program) as server:
+    with server_in(container, model, "--intra-op-threads", "1") as server:
         server.wait_for("ready")
         at_ready = container.anonymous_bytes
         growing = [infer_binary(server, images) for images in range(2, 60, 6)]
@@ -182,9 +188,7 @@ def test_requests_beyond_memory_fail_and_what_they_took_comes_back(container: Co
 @needs_root
 @pytest.mark.parametrize("container", [256], indirect=True)
 def test_what_a_request_holds_is_not_taken_for_the_servers_own(container: Container, model: Path) -> None:
-    program = PROGRAM.format(procs=str(container.path / "cgroup.procs"))
-    flags = ("--model", f"m={model}", "--intra-op-threads", "1", "--drain-delay-seconds", "0")
-    with server_process(*flags, program=program) as server:
+    with server_in(container, model, "--intra-op-threads", "1") as server:
         server.wait_for("ready")
         at_ready = container.anonymous_bytes
         with socket.create_connection(("127.0.0.1", server.http_port)) as slow:
@@ -199,9 +203,7 @@ def test_what_a_request_holds_is_not_taken_for_the_servers_own(container: Contai
 @needs_root
 @pytest.mark.parametrize("container", [256], indirect=True)
 def test_workers_share_the_memory_of_their_container(container: Container, model: Path) -> None:
-    program = PROGRAM.format(procs=str(container.path / "cgroup.procs"))
-    flags = ("--model", f"m={model}", "--workers", "2", "--drain-delay-seconds", "0")
-    with server_process(*flags, program=program) as server:
+    with server_in(container, model, "--workers", "2") as server:
         server.wait_for("ready")
         for _ in range(8):  # by both workers; what one has needed is no less for the next
             assert [infer_binary(server, 4), infer_json(server, 2), infer_grpc(server, 4)] == [200, 200, "OK"]
